@@ -1,5 +1,5 @@
-// BERTH_CHECK: a broken invariant ends the process with file, line and reason. For our own mistakes only; what the
-// environment does wrong is an absl::Status.
+// BERTH_CHECK: a broken invariant ends the process with file, line and reason. For our own mistakes
+// only; what the environment does wrong is an absl::Status.
 #ifndef BERTH_BASE_STATUS_CHECK_H_
 #define BERTH_BASE_STATUS_CHECK_H_
 

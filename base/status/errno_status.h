@@ -1,7 +1,8 @@
 // The one place where errno becomes a Status.
 //
-// The message reads "mount \"/proc\": Operation not permitted (EPERM)", the code follows from errno, and the errno
-// itself travels as a payload so that callers decide by number and never by text. Immutable functions, thread-safe.
+// The message reads "mount \"/proc\": Operation not permitted (EPERM)", the code follows from
+// errno, and the errno itself travels as a payload so that callers decide by number and never by
+// text. Immutable functions, thread-safe.
 #ifndef BERTH_BASE_STATUS_ERRNO_STATUS_H_
 #define BERTH_BASE_STATUS_ERRNO_STATUS_H_
 
@@ -10,7 +11,8 @@
 
 namespace berth {
 
-// The failure `error_number` of system call (or step) `what` on `object`; `object` is quoted when it is not empty.
+// The failure `error_number` of system call (or step) `what` on `object`; `object` is quoted when
+// it is not empty.
 absl::Status ErrnoStatus(int error_number, absl::string_view what, absl::string_view object = "");
 
 // The errno that `status` carries, 0 where it has none.

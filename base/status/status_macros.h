@@ -3,8 +3,9 @@
 //   BERTH_RETURN_IF_ERROR(Mount(target)) << "mount " << target;
 //   BERTH_ASSIGN_OR_RETURN(UniqueFd fd, Open(path), _ << "open the bundle");
 //
-// The streamed words are put in front of the error's message ("words: message"), cost nothing on success, and keep
-// the error's code and payloads. The shape is that of upstream Abseil's macros, which Debian 12's release lacks.
+// The streamed words are put in front of the error's message ("words: message"), cost nothing on
+// success, and keep the error's code and payloads. The shape is that of upstream Abseil's macros,
+// which Debian 12's release lacks.
 #ifndef BERTH_BASE_STATUS_STATUS_MACROS_H_
 #define BERTH_BASE_STATUS_STATUS_MACROS_H_
 
@@ -18,7 +19,8 @@
 
 namespace berth {
 
-// `status` with "context: " in front of its message; code and payloads stay. An OK status is returned as it is.
+// `status` with "context: " in front of its message; code and payloads stay. An OK status is
+// returned as it is.
 absl::Status Annotate(const absl::Status& status, absl::string_view context);
 
 namespace status_internal {
@@ -61,31 +63,29 @@ class StatusBuilder {
 }  // namespace status_internal
 }  // namespace berth
 
-#define BERTH_RETURN_IF_ERROR(expression)                                                \
-  if (auto berth_status = (expression);                                                  \
-      ::berth::status_internal::ToStatus(berth_status).ok()) {                           \
-  } else /* NOLINT */                                                                    \
-    return ::berth::status_internal::StatusBuilder(                                      \
-        ::berth::status_internal::ToStatus(berth_status))
+#define BERTH_RETURN_IF_ERROR(expression)                                                        \
+  if (auto berth_status = (expression); ::berth::status_internal::ToStatus(berth_status).ok()) { \
+  } else /* NOLINT */                                                                            \
+    return ::berth::status_internal::StatusBuilder(::berth::status_internal::ToStatus(berth_status))
 
 #define BERTH_STATUS_CONCAT_INNER_(a, b) a##b
 #define BERTH_STATUS_CONCAT_(a, b) BERTH_STATUS_CONCAT_INNER_(a, b)
-#define BERTH_ASSIGN_OR_RETURN_2_(temp, lhs, rexpr)      \
-  auto temp = (rexpr);                                   \
-  if (!temp.ok()) return std::move(temp).status();       \
+#define BERTH_ASSIGN_OR_RETURN_2_(temp, lhs, rexpr) \
+  auto temp = (rexpr);                              \
+  if (!temp.ok()) return std::move(temp).status();  \
   lhs = *std::move(temp)
-#define BERTH_ASSIGN_OR_RETURN_3_(temp, lhs, rexpr, error_expression)          \
-  auto temp = (rexpr);                                                         \
-  if (!temp.ok()) {                                                            \
-    ::berth::status_internal::StatusBuilder _(std::move(temp).status());       \
-    return error_expression;                                                   \
-  }                                                                            \
+#define BERTH_ASSIGN_OR_RETURN_3_(temp, lhs, rexpr, error_expression)    \
+  auto temp = (rexpr);                                                   \
+  if (!temp.ok()) {                                                      \
+    ::berth::status_internal::StatusBuilder _(std::move(temp).status()); \
+    return error_expression;                                             \
+  }                                                                      \
   lhs = *std::move(temp)
 #define BERTH_ASSIGN_OR_RETURN_PICK_(_1, _2, _3, NAME, ...) NAME
 // BERTH_ASSIGN_OR_RETURN(lhs, expression) or (lhs, expression, _ << "context").
-#define BERTH_ASSIGN_OR_RETURN(...)                                                             \
+#define BERTH_ASSIGN_OR_RETURN(...)                                                               \
   BERTH_ASSIGN_OR_RETURN_PICK_(__VA_ARGS__, BERTH_ASSIGN_OR_RETURN_3_, BERTH_ASSIGN_OR_RETURN_2_, \
-                               UNUSED_)                                                         \
+                               UNUSED_)                                                           \
   (BERTH_STATUS_CONCAT_(berth_status_or_, __LINE__), __VA_ARGS__)
 
 #endif  // BERTH_BASE_STATUS_STATUS_MACROS_H_
