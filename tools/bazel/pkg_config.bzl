@@ -25,6 +25,7 @@ def _pkg_config_impl(ctx):
             libs = _run(ctx, ["pkg-config", "--libs"] + mode + packages)
     else:
         libs = ["-l" + lib for lib in ctx.attr.fallback_libs]
+    libs = libs + ["-l" + lib for lib in ctx.attr.extra_libs]
     defines = [f[2:] for f in cflags if f.startswith("-D")]
 
     plain, archives, seen = [], [], {}
@@ -54,6 +55,7 @@ pkg_config = repository_rule(
         "static": attr.bool(default = False),
         "header_only": attr.bool(default = False),
         "fallback_libs": attr.string_list(),
+        "extra_libs": attr.string_list(doc = "libraries that the archives need and their .pc files forget"),
     },
     environ = ["PKG_CONFIG_PATH"],
 )
