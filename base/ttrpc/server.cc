@@ -1,0 +1,147 @@
+#include "base/ttrpc/server.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "base/status/check.h"
+#include "base/status/status_macros.h"
+
+namespace berth::ttrpc {
+
+Call::Call(Server* server, uint64_t connection_id, uint32_t stream_id, Request request)
+    : server_(server),
+      connection_id_(connection_id),
+      stream_id_(stream_id),
+      payload_(std::move(request.payload)),
+      metadata_(std::move(request.metadata)),
+      deadline_(request.timeout_ns > 0 ? absl::Now() + absl::Nanoseconds(request.timeout_ns)
+                                       : absl::InfiniteFuture()) {}
+
+Call::Call(Call&& other) noexcept
+    : server_(std::exchange(other.server_, nullptr)),
+      connection_id_(other.connection_id_),
+      stream_id_(other.stream_id_),
+      payload_(std::move(other.payload_)),
+      metadata_(std::move(other.metadata_)),
+      deadline_(other.deadline_) {}
+
+Call& Call::operator=(Call&& other) noexcept {
+  if (this != &other) {
+    if (server_ != nullptr) Reply(absl::InternalError("the call was dropped by its handler"));
+    server_ = std::exchange(other.server_, nullptr);
+    connection_id_ = other.connection_id_;
+    stream_id_ = other.stream_id_;
+    payload_ = std::move(other.payload_);
+    metadata_ = std::move(other.metadata_);
+    deadline_ = other.deadline_;
+  }
+  return *this;
+}
+
+Call::~Call() {
+  if (server_ != nullptr) Reply(absl::InternalError("the call was dropped by its handler"));
+}
+
+absl::string_view Call::MetadataValue(absl::string_view key) const {
+  for (const auto& [name, value] : metadata_) {
+    if (name == key) return value;
+  }
+  return "";
+}
+
+void Call::Reply(absl::StatusOr<std::string> payload) {
+  BERTH_CHECK(server_ != nullptr);
+  Server* server = std::exchange(server_, nullptr);
+  server->Answer(connection_id_, stream_id_, Server::Counted::kYes, payload);
+}
+
+void Server::Register(absl::string_view service, absl::string_view method, Handler handler) {
+  handlers_[absl::StrCat(service, "/", method)] = std::move(handler);
+}
+
+absl::Status Server::AddListener(UniqueFd socket) {
+  auto listener = std::make_unique<Listener>();
+  listener->socket = std::move(socket);
+  BERTH_ASSIGN_OR_RETURN(
+      listener->watch,
+      loop_.Watch(listener->socket, EPOLLIN,
+                  [this, fd = BorrowedFd(listener->socket)](uint32_t) { Accept(fd); }));
+  listeners_.push_back(std::move(listener));
+  return absl::OkStatus();
+}
+
+void Server::Accept(BorrowedFd listener) {
+  // One per wake-up: the listener may be a blocking one that was made by another process.
+  UniqueFd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!socket.valid()) return;  // the client has given up, or no descriptor is free: it retries
+  (void)AddConnection(std::move(socket));  // a refused one is closed, which the client sees
+}
+
+absl::Status Server::AddConnection(UniqueFd socket) {
+  if (peers_.size() >= kMaxConnections) {
+    return absl::ResourceExhaustedError("too many ttrpc connections");
+  }
+  const uint64_t id = next_connection_id_++;
+  BERTH_ASSIGN_OR_RETURN(auto connection,
+                         Connection::Create(
+                             loop_, std::move(socket),
+                             [this, id](const FrameHeader& header, absl::string_view data) {
+                               OnFrame(id, header, data);
+                             },
+                             [this, id](const absl::Status&) { peers_.erase(id); }));
+  peers_[id].connection = std::move(connection);
+  return absl::OkStatus();
+}
+
+size_t Server::queued_bytes() const {
+  size_t bytes = 0;
+  for (const auto& [id, peer] : peers_) bytes += peer.connection->queued_bytes();
+  return bytes;
+}
+
+void Server::OnFrame(uint64_t connection_id, const FrameHeader& header, absl::string_view data) {
+  const auto refuse = [&](absl::Status error) {
+    Answer(connection_id, header.stream_id, Counted::kNo, std::move(error));
+  };
+  if (header.type != FrameType::kRequest) return;  // no streams are open that it could belong to
+  if (header.stream_id % 2 == 0) {
+    return refuse(absl::InvalidArgumentError("the stream id of a client must be odd"));
+  }
+  if (header.length_bytes > kMaxMessageBytes) {
+    return refuse(absl::ResourceExhaustedError(
+        absl::StrCat("ttrpc message of ", header.length_bytes, " bytes exceeds the limit of ",
+                     kMaxMessageBytes)));
+  }
+  auto request = DecodeRequest(data);
+  if (!request.ok()) return refuse(request.status());
+  const auto handler = handlers_.find(absl::StrCat(request->service, "/", request->method));
+  if (handler == handlers_.end()) {
+    return refuse(absl::UnimplementedError(
+        absl::StrCat("method ", request->service, ".", request->method, " is not served here")));
+  }
+  Peer& peer = peers_.at(connection_id);
+  if (peer.open_calls >= kMaxOpenCalls) {
+    return refuse(absl::ResourceExhaustedError("too many unanswered ttrpc calls"));
+  }
+  ++peer.open_calls;
+  handler->second(Call(this, connection_id, header.stream_id, *std::move(request)));
+}
+
+void Server::Answer(uint64_t connection_id, uint32_t stream_id, Counted counted,
+                    const absl::StatusOr<std::string>& result) {
+  const auto peer = peers_.find(connection_id);
+  if (peer == peers_.end()) return;  // the caller has gone
+  if (counted == Counted::kYes) --peer->second.open_calls;
+  Connection& connection = *peer->second.connection;
+  absl::Status sent = connection.Send(stream_id, FrameType::kResponse, EncodeResponse(result));
+  if (sent.ok() || absl::IsUnavailable(sent)) return;  // lost: its on_lost removes the peer
+  if (result.ok() && result->size() + 64 > kMaxMessageBytes) {
+    sent = connection.Send(stream_id, FrameType::kResponse, EncodeResponse(sent));
+    if (sent.ok()) return;
+  }
+  connection.Abort();  // it does not read what it asked for
+}
+
+}  // namespace berth::ttrpc

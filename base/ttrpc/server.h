@@ -1,0 +1,106 @@
+// The answering side of ttrpc: methods by name, any number of listeners and connections.
+//
+// Invariant: each Call is answered exactly once; one that its handler drops is answered INTERNAL.
+// A reply after the peer has gone is dropped. An unknown method is UNIMPLEMENTED. A connection with
+// kMaxOpenCalls unanswered calls gets RESOURCE_EXHAUSTED for more; one that does not read its
+// answers is closed. Loop-only. Outlives its calls.
+#ifndef BERTH_BASE_TTRPC_SERVER_H_
+#define BERTH_BASE_TTRPC_SERVER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/loop/loop.h"
+#include "base/os/unique_fd.h"
+#include "base/ttrpc/connection.h"
+#include "base/ttrpc/envelope.h"
+
+namespace berth::ttrpc {
+
+inline constexpr size_t kMaxOpenCalls = 8192;
+inline constexpr size_t kMaxConnections = 256;
+
+class Server;
+
+// One request that waits for its answer. Move-only; Reply may come at any later time.
+class Call {
+ public:
+  Call(Call&& other) noexcept;
+  Call& operator=(Call&& other) noexcept;
+  ~Call();
+
+  const std::string& payload() const { return payload_; }
+  const Metadata& metadata() const { return metadata_; }
+  // When the caller gives up; InfiniteFuture where it does not.
+  absl::Time deadline() const { return deadline_; }
+  // The first value of `key`, empty where there is none.
+  absl::string_view MetadataValue(absl::string_view key) const;
+  // Answers. Requires: not answered yet.
+  void Reply(absl::StatusOr<std::string> payload);
+
+ private:
+  friend class Server;
+  Call(Server* server, uint64_t connection_id, uint32_t stream_id, Request request);
+  Server* server_;  // null once answered or moved from
+  uint64_t connection_id_;
+  uint32_t stream_id_;
+  std::string payload_;
+  Metadata metadata_;
+  absl::Time deadline_;
+};
+
+class Server {
+ public:
+  using Handler = absl::AnyInvocable<void(Call call)>;
+
+  explicit Server(Loop& loop) : loop_(loop) {}
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // `service` is the full name, such as "containerd.task.v2.Task".
+  void Register(absl::string_view service, absl::string_view method, Handler handler);
+  // Accepts on a listening stream socket, and goes on doing so. Errors: as epoll_ctl(2).
+  absl::Status AddListener(UniqueFd socket);
+  // Serves a connected stream socket.
+  absl::Status AddConnection(UniqueFd socket);
+  size_t connections() const { return peers_.size(); }
+  // Bytes of answers that peers have not taken yet. A process that is about to end waits for 0.
+  size_t queued_bytes() const;
+
+ private:
+  friend class Call;
+  struct Peer {
+    std::unique_ptr<Connection> connection;
+    size_t open_calls = 0;
+  };
+  struct Listener {
+    UniqueFd socket;
+    FdWatch watch;
+  };
+
+  void Accept(BorrowedFd listener);
+  void OnFrame(uint64_t connection_id, const FrameHeader& header, absl::string_view data);
+  // Sends the answer to an open call, or to a frame that never became one.
+  enum class Counted { kYes, kNo };
+  void Answer(uint64_t connection_id, uint32_t stream_id, Counted counted,
+              const absl::StatusOr<std::string>& result);
+
+  Loop& loop_;
+  uint64_t next_connection_id_ = 1;
+  absl::flat_hash_map<std::string, Handler> handlers_;  // "service/method"
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  absl::flat_hash_map<uint64_t, Peer> peers_;
+};
+
+}  // namespace berth::ttrpc
+
+#endif  // BERTH_BASE_TTRPC_SERVER_H_
