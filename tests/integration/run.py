@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Runs the integration tests (all, or the files named) and ends with one line: N passed, N failed, N skipped.
+
+    BERTH_BIN=PREFIX/bin tests/integration/run.py [test_images test_run.RunTest.test_exit_code ...]
+"""
+import os
+import sys
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Result(unittest.TextTestResult):
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic()
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self.stream.writeln("    %.1f s" % (time.monotonic() - self.began))
+
+
+def main():
+    sys.path.insert(0, HERE)
+    loader = unittest.TestLoader()
+    suite = loader.loadTestsFromNames(sys.argv[1:]) if len(sys.argv) > 1 else loader.discover(HERE, "test_*.py")
+    result = unittest.TextTestRunner(verbosity=2, resultclass=Result, stream=sys.stdout).run(suite)
+    failed = len(result.failures) + len(result.errors)
+    skipped = len(result.skipped)
+    for test, reason in result.skipped:
+        print("skipped: %s: %s" % (test, reason))
+    print("%d passed, %d failed, %d skipped" % (result.testsRun - failed - skipped, failed, skipped))
+    return 1 if failed or result.testsRun == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
