@@ -1,0 +1,65 @@
+#include "snapshotter/store/layer_reaper.h"
+
+#include <string>
+#include <vector>
+
+#include "base/status/status_macros.h"
+
+namespace berth::snapshots {
+
+LayerReaper::LayerReaper(sqlite::Database& database, const LayerDirectories& directories)
+    : database_(database), directories_(directories), thread_([this] { Run(); }) {}
+
+LayerReaper::~LayerReaper() { Stop(); }
+
+void LayerReaper::Wake() {
+  absl::MutexLock lock(&mutex_);
+  woken_ = true;
+}
+
+void LayerReaper::Stop() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+bool LayerReaper::IsStopping() {
+  absl::MutexLock lock(&mutex_);
+  return stopping_;
+}
+
+absl::Status LayerReaper::DeleteRemoved() {
+  absl::MutexLock deleting(&deleting_);
+  BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> removed, directories_.ListRemoved());
+  if (removed.empty()) return absl::OkStatus();
+  // An empty durable write also covers what an earlier process left in the log unsynced.
+  BERTH_RETURN_IF_ERROR(database_.Write(sqlite::WriteMode::kDurable, [](sqlite::Connection&) {
+    return absl::OkStatus();
+  })) << "make the removal of snapshots durable";
+  absl::Status first_error;
+  for (const std::string& id : removed) {
+    if (IsStopping()) break;
+    first_error.Update(directories_.Delete(id));
+  }
+  return first_error;
+}
+
+void LayerReaper::Run() {
+  while (true) {
+    {
+      absl::MutexLock lock(&mutex_);
+      const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+        return woken_ || stopping_;
+      };
+      mutex_.Await(absl::Condition(&has_work));
+      if (stopping_) return;
+      woken_ = false;
+    }
+    // What fails stays under removed/ for the next time; Cleanup reports the reason.
+    DeleteRemoved().IgnoreError();
+  }
+}
+
+}  // namespace berth::snapshots
