@@ -1,0 +1,111 @@
+#include "server/metadata/schema.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace berth::metadata {
+namespace {
+
+// Conventions: times are nanoseconds since 1970 UTC; `record` is the serialized protocol message,
+// the columns beside it are what queries need; a foreign key without CASCADE keeps a namespace from
+// being deleted while it holds such objects.
+
+constexpr char kNamespaces[] = R"sql(
+CREATE TABLE namespaces (
+  name TEXT PRIMARY KEY,
+  labels TEXT NOT NULL
+) WITHOUT ROWID;
+)sql";
+
+constexpr char kContainers[] = R"sql(
+CREATE TABLE containers (
+  ns TEXT NOT NULL REFERENCES namespaces (name),
+  id TEXT NOT NULL,
+  snapshotter TEXT NOT NULL,
+  snapshot_key TEXT NOT NULL,
+  record BLOB NOT NULL,
+  PRIMARY KEY (ns, id)
+);
+)sql";
+
+constexpr char kImages[] = R"sql(
+CREATE TABLE images (
+  ns TEXT NOT NULL REFERENCES namespaces (name),
+  name TEXT NOT NULL,
+  target_digest TEXT NOT NULL,
+  record BLOB NOT NULL,
+  PRIMARY KEY (ns, name)
+);
+)sql";
+
+constexpr char kLeases[] = R"sql(
+CREATE TABLE leases (
+  ns TEXT NOT NULL REFERENCES namespaces (name) ON DELETE CASCADE,
+  id TEXT NOT NULL,
+  record BLOB NOT NULL,
+  PRIMARY KEY (ns, id)
+);
+CREATE TABLE lease_resources (
+  ns TEXT NOT NULL,
+  lease TEXT NOT NULL,
+  type TEXT NOT NULL,
+  id TEXT NOT NULL,
+  PRIMARY KEY (ns, lease, type, id),
+  FOREIGN KEY (ns, lease) REFERENCES leases (ns, id) ON DELETE CASCADE
+) WITHOUT ROWID;
+)sql";
+
+// Garbage collection. gc_state.collecting is 1 from before the mark until after the last removal;
+// meanwhile every row that might give an object a new holder is reported in gc_changed.
+constexpr char kGarbageCollection[] = R"sql(
+CREATE TABLE gc_labels (
+  kind INTEGER NOT NULL,
+  ns TEXT NOT NULL,
+  name TEXT NOT NULL,
+  label TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (kind, ns, name, label)
+) WITHOUT ROWID;
+CREATE TABLE gc_state (
+  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+  collecting INTEGER NOT NULL
+);
+INSERT INTO gc_state (only_row, collecting) VALUES (1, 0);
+CREATE TABLE gc_changed (kind INTEGER NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL);
+)sql";
+
+// AFTER `event` ON `table`: the object (kind, NEW.ns, `name`) has changed.
+std::string ReportChanges(absl::string_view table, absl::string_view event, int kind,
+                          absl::string_view name) {
+  return absl::StrCat("CREATE TRIGGER gc_", table, "_", event, " AFTER ", event, " ON ", table,
+                      " WHEN (SELECT collecting FROM gc_state)"
+                      " BEGIN INSERT INTO gc_changed (kind, ns, name) VALUES (",
+                      kind == 0 ? "NEW.kind" : absl::StrCat(kind), ", NEW.ns, ", name, "); END;\n");
+}
+
+std::string GarbageCollectionTriggers() {
+  std::string sql;
+  for (const absl::string_view event : {"INSERT", "UPDATE"}) {
+    absl::StrAppend(&sql, ReportChanges("containers", event, 4, "NEW.id"),
+                    ReportChanges("images", event, 3, "NEW.name"),
+                    ReportChanges("leases", event, 5, "NEW.id"),
+                    ReportChanges("gc_labels", event, 0, "NEW.name"));
+  }
+  absl::StrAppend(&sql, ReportChanges("lease_resources", "INSERT", 5, "NEW.lease"));
+  return sql;
+}
+
+std::string FirstSchema() {
+  return absl::StrCat(kNamespaces, kContainers, kImages, kLeases, kGarbageCollection,
+                      GarbageCollectionTriggers());
+}
+
+}  // namespace
+
+const sqlite::Migrations& SchemaMigrations() {
+  static const sqlite::Migrations* const kMigrations = new sqlite::Migrations{
+      {{1, 0}, FirstSchema()},
+  };
+  return *kMigrations;
+}
+
+}  // namespace berth::metadata
