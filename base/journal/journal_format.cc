@@ -1,0 +1,196 @@
+#include "base/journal/journal_format.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace berth::journal {
+namespace {
+
+constexpr absl::string_view kMagic = "BERTHJNL";
+
+// Little-endian integers and length-prefixed texts into a block of fixed size whose first four
+// bytes are the CRC of the rest.
+class BlockWriter {
+ public:
+  explicit BlockWriter(size_t size_bytes) : size_bytes_(size_bytes), block_(4, '\0') {}
+
+  void Integer(uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i) block_.push_back(static_cast<char>(value >> (8 * i)));
+  }
+  void Text(absl::string_view text) {
+    fits_ = fits_ && text.size() <= 0xffff;
+    Integer(text.size(), 2);
+    block_.append(text.data(), text.size());
+  }
+  void Raw(absl::string_view bytes) { block_.append(bytes.data(), bytes.size()); }
+
+  absl::StatusOr<std::string> Finish(absl::string_view what) {
+    if (!fits_ || block_.size() > size_bytes_) {
+      return absl::InvalidArgumentError(absl::StrCat("the journal's ", what, " takes ",
+                                                     block_.size(), " of ", size_bytes_,
+                                                     " bytes: shorten names or cgroup paths"));
+    }
+    block_.resize(size_bytes_, '\0');
+    const uint32_t crc = Crc32(absl::string_view(block_).substr(4));
+    for (int i = 0; i < 4; ++i) block_[i] = static_cast<char>(crc >> (8 * i));
+    return std::move(block_);
+  }
+
+ private:
+  const size_t size_bytes_;
+  std::string block_;
+  bool fits_ = true;
+};
+
+// Reads what BlockWriter wrote; past the end it yields zeros and says so.
+class BlockReader {
+ public:
+  explicit BlockReader(absl::string_view block) : rest_(block) { crc_ = Integer(4); }
+
+  bool CrcMatches() const { return crc_ == Crc32(rest_); }  // before anything else is read
+  uint64_t Integer(int bytes) {
+    if (rest_.size() < static_cast<size_t>(bytes)) {
+      complete_ = false;
+      return 0;
+    }
+    uint64_t value = 0;
+    for (int i = 0; i < bytes; ++i) value |= uint64_t{static_cast<uint8_t>(rest_[i])} << (8 * i);
+    rest_.remove_prefix(bytes);
+    return value;
+  }
+  std::string Text() {
+    const size_t size = Integer(2);
+    if (rest_.size() < size) {
+      complete_ = false;
+      return "";
+    }
+    std::string text(rest_.substr(0, size));
+    rest_.remove_prefix(size);
+    return text;
+  }
+  std::string Raw(size_t size) {
+    if (rest_.size() < size) {
+      complete_ = false;
+      return "";
+    }
+    std::string bytes(rest_.substr(0, size));
+    rest_.remove_prefix(size);
+    return bytes;
+  }
+  bool complete() const { return complete_; }
+
+ private:
+  absl::string_view rest_;
+  uint64_t crc_ = 0;
+  bool complete_ = true;
+};
+
+bool AllZero(absl::string_view bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](char byte) { return byte == '\0'; });
+}
+
+}  // namespace
+
+uint32_t Crc32(absl::string_view bytes) {
+  uint32_t crc = ~0u;
+  for (const char byte : bytes) {
+    crc ^= static_cast<uint8_t>(byte);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1)));
+  }
+  return ~crc;
+}
+
+absl::StatusOr<std::string> EncodeHeader(const Header& header) {
+  BlockWriter block(kHeaderBytes);
+  block.Raw(kMagic);
+  block.Integer(kMajorVersion, 2);
+  block.Integer(kMinorVersion, 2);
+  block.Integer(static_cast<uint32_t>(header.shim.pid), 4);
+  block.Integer(header.shim.start_time_ticks, 8);
+  block.Text(header.boot_id);
+  block.Text(header.namespace_name);
+  block.Text(header.container_id);
+  return block.Finish("header");
+}
+
+absl::StatusOr<Header> DecodeHeader(absl::string_view bytes) {
+  if (bytes.size() < kHeaderBytes) return absl::DataLossError("the journal is too short");
+  BlockReader block(bytes.substr(0, kHeaderBytes));
+  const bool intact = block.CrcMatches();
+  if (block.Raw(kMagic.size()) != kMagic) return absl::DataLossError("this is no journal");
+  const uint64_t major = block.Integer(2);
+  if (major > kMajorVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("journal version ", major, " is newer than this program's ", kMajorVersion,
+                     ": use the release that wrote it"));
+  }
+  (void)block.Integer(2);  // a higher minor version adds fields behind those read here
+  Header header;
+  header.shim.pid = static_cast<pid_t>(block.Integer(4));
+  header.shim.start_time_ticks = block.Integer(8);
+  header.boot_id = block.Text();
+  header.namespace_name = block.Text();
+  header.container_id = block.Text();
+  if (!intact || !block.complete()) return absl::DataLossError("the journal's header is damaged");
+  return header;
+}
+
+absl::StatusOr<std::string> EncodeResources(const std::vector<std::string>& cgroup_paths) {
+  BlockWriter block(kResourcesBytes);
+  block.Integer(cgroup_paths.size(), 2);
+  for (const std::string& path : cgroup_paths) block.Text(path);
+  return block.Finish("list of cgroups");
+}
+
+absl::StatusOr<std::vector<std::string>> DecodeResources(absl::string_view bytes) {
+  std::vector<std::string> paths;
+  if (AllZero(bytes)) return paths;
+  BlockReader block(bytes);
+  if (!block.CrcMatches()) return absl::DataLossError("the journal's list of cgroups is damaged");
+  const uint64_t count = block.Integer(2);
+  for (uint64_t i = 0; i < count && block.complete(); ++i) paths.push_back(block.Text());
+  if (!block.complete()) return absl::DataLossError("the journal's list of cgroups is cut short");
+  return paths;
+}
+
+absl::StatusOr<std::string> EncodeCopy(const ProcessRecord& record, uint64_t sequence) {
+  BlockWriter block(kCopyBytes);
+  block.Integer(sequence, 8);
+  block.Integer(static_cast<uint8_t>(record.stage), 1);
+  block.Integer((record.exit_announced ? 1 : 0) | (record.delete_announced ? 2 : 0), 1);
+  block.Integer(static_cast<uint32_t>(record.process.pid), 4);
+  block.Integer(record.process.start_time_ticks, 8);
+  block.Integer(record.exit_status, 4);
+  block.Integer(record.exited_at == absl::InfinitePast()
+                    ? 0
+                    : static_cast<uint64_t>(absl::ToUnixNanos(record.exited_at)),
+                8);
+  block.Text(record.exec_id);
+  return block.Finish("process record");
+}
+
+absl::StatusOr<Copy> DecodeCopy(absl::string_view bytes) {
+  if (AllZero(bytes)) return absl::NotFoundError("never written");
+  BlockReader block(bytes);
+  if (!block.CrcMatches()) return absl::DataLossError("a process record is damaged");
+  Copy copy;
+  copy.sequence = block.Integer(8);
+  copy.record.stage = static_cast<Stage>(block.Integer(1));
+  const uint64_t flags = block.Integer(1);
+  copy.record.exit_announced = (flags & 1) != 0;
+  copy.record.delete_announced = (flags & 2) != 0;
+  copy.record.process.pid = static_cast<pid_t>(block.Integer(4));
+  copy.record.process.start_time_ticks = block.Integer(8);
+  copy.record.exit_status = static_cast<uint32_t>(block.Integer(4));
+  if (const auto exited_ns = static_cast<int64_t>(block.Integer(8)); exited_ns != 0) {
+    copy.record.exited_at = absl::FromUnixNanos(exited_ns);
+  }
+  copy.record.exec_id = block.Text();
+  if (!block.complete()) return absl::DataLossError("a process record is cut short");
+  return copy;
+}
+
+}  // namespace berth::journal

@@ -1,0 +1,162 @@
+#include "base/journal/journal.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "base/os/fd_factories.h"
+#include "base/os/file_io.h"
+#include "gtest/gtest.h"
+
+namespace berth::journal {
+namespace {
+
+class JournalTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string path = ::testing::TempDir() + "/journal.XXXXXX";
+    ASSERT_NE(::mkdtemp(path.data()), nullptr);
+    path_ = path;
+    bundle_ = *OpenFile(path, O_RDONLY | O_DIRECTORY);
+  }
+  void TearDown() override { (void)RemoveTreeAt(BorrowedFd(AT_FDCWD), path_); }
+
+  std::unique_ptr<Writer> MakeWriter() {
+    auto writer = Writer::Create(
+        bundle_,
+        Header{.boot_id = "", .namespace_name = "ns", .container_id = "c", .shim = {7, 8}});
+    EXPECT_TRUE(writer.ok()) << writer.status();
+    return *std::move(writer);
+  }
+  void Damage(off_t offset) {
+    const UniqueFd file = *OpenAt(bundle_, kFileName, O_RDWR);
+    char byte = 0;
+    ASSERT_EQ(::pread(file.get(), &byte, 1, offset), 1);
+    byte = static_cast<char>(byte ^ 0x40);
+    ASSERT_EQ(::pwrite(file.get(), &byte, 1, offset), 1);
+  }
+  off_t Size() {
+    struct stat info = {};
+    EXPECT_EQ(::fstatat(bundle_.get(), kFileName, &info, 0), 0);
+    return info.st_size;
+  }
+
+  std::string path_;
+  UniqueFd bundle_;
+};
+
+TEST_F(JournalTest, NewJournalNamesTheShimAndAnAddedInit) {
+  MakeWriter();
+  const auto state = ReadJournal(bundle_);
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_TRUE(state->this_boot);
+  EXPECT_EQ(state->header.namespace_name, "ns");
+  EXPECT_EQ(state->header.container_id, "c");
+  EXPECT_EQ(state->header.shim.pid, 7);
+  EXPECT_EQ(state->header.shim.start_time_ticks, 8u);
+  EXPECT_EQ(state->init.stage, Stage::kAdded);
+  EXPECT_TRUE(state->execs.empty());
+  EXPECT_TRUE(state->cgroup_paths.empty());
+}
+
+TEST_F(JournalTest, LastRecordOfAProcessIsItsState) {
+  auto writer = MakeWriter();
+  ASSERT_TRUE(writer->SetCgroupPaths({"/sys/fs/cgroup/cpu/x", "/sys/fs/cgroup/memory/x"}).ok());
+  for (const Stage stage : {Stage::kCreating, Stage::kCreated, Stage::kRunning}) {
+    ASSERT_TRUE(writer->Write({.exec_id = "", .stage = stage, .process = {100, 200}}).ok());
+  }
+  const absl::Time exited_at = absl::FromUnixNanos(1700000000123456789);
+  ASSERT_TRUE(writer
+                  ->Write({.exec_id = "",
+                           .stage = Stage::kExited,
+                           .process = {100, 200},
+                           .exit_status = 137,
+                           .exited_at = exited_at,
+                           .exit_announced = true})
+                  .ok());
+  const auto state = ReadJournal(path_);
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_EQ(state->init.stage, Stage::kExited);
+  EXPECT_EQ(state->init.process.pid, 100);
+  EXPECT_EQ(state->init.process.start_time_ticks, 200u);
+  EXPECT_EQ(state->init.exit_status, 137u);
+  EXPECT_EQ(state->init.exited_at, exited_at);
+  EXPECT_TRUE(state->init.exit_announced);
+  EXPECT_FALSE(state->init.delete_announced);
+  EXPECT_EQ(state->cgroup_paths.size(), 2u);
+}
+
+TEST_F(JournalTest, TornWriteLeavesTheRecordBefore) {
+  auto writer = MakeWriter();                                                  // sequence 1
+  ASSERT_TRUE(writer->Write({.exec_id = "", .stage = Stage::kCreated}).ok());  // 2: the first copy
+  Damage(kSlotsOffset + 20);
+  const auto state = ReadJournal(bundle_);
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_EQ(state->init.stage, Stage::kAdded);
+}
+
+TEST_F(JournalTest, DamageIsFound) {
+  auto writer = MakeWriter();
+  ASSERT_TRUE(writer->SetCgroupPaths({"/a"}).ok());
+  Damage(kHeaderBytes + 8);
+  EXPECT_EQ(ReadJournal(bundle_).status().code(), absl::StatusCode::kDataLoss);
+  Damage(kHeaderBytes + 8);
+  Damage(40);
+  EXPECT_EQ(ReadJournal(bundle_).status().code(), absl::StatusCode::kDataLoss);
+  ASSERT_TRUE(ReplaceFileAt(bundle_, kFileName, "short", 0600, Durability::kUnsynced).ok());
+  EXPECT_EQ(ReadJournal(bundle_).status().code(), absl::StatusCode::kDataLoss);
+  ::unlinkat(bundle_.get(), kFileName, 0);
+  EXPECT_EQ(ReadJournal(bundle_).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(JournalTest, NewerMajorVersionIsRefused) {
+  MakeWriter();
+  Damage(12);  // the low byte of the major version, behind CRC and magic
+  EXPECT_EQ(ReadJournal(bundle_).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(JournalTest, ExecsComeAndGoWithoutGrowingTheFile) {
+  auto writer = MakeWriter();
+  const off_t before = Size();
+  for (int i = 0; i < 1000; ++i) {
+    const std::string id = "exec-" + std::to_string(i);
+    ASSERT_TRUE(writer->Write({.exec_id = id, .stage = Stage::kAdded}).ok());
+    ASSERT_TRUE(writer->Write({.exec_id = id, .stage = Stage::kExited, .exit_status = 3}).ok());
+    if (i < 999) {
+      ASSERT_TRUE(writer->Forget(id).ok());
+    }
+  }
+  EXPECT_EQ(Size(), before);
+  const auto state = ReadJournal(bundle_);
+  ASSERT_TRUE(state.ok()) << state.status();
+  ASSERT_EQ(state->execs.size(), 1u);
+  EXPECT_EQ(state->execs[0].exec_id, "exec-999");
+  EXPECT_EQ(state->execs[0].exit_status, 3u);
+}
+
+TEST_F(JournalTest, FileGrowsForManyExecsAtATime) {
+  auto writer = MakeWriter();
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(
+        writer
+            ->Write({.exec_id = std::string(76, 'a') + std::to_string(i), .stage = Stage::kRunning})
+            .ok());
+  }
+  EXPECT_EQ(ReadJournal(bundle_)->execs.size(), 100u);
+}
+
+TEST_F(JournalTest, TextsThatDoNotFitAreRefused) {
+  auto writer = MakeWriter();
+  EXPECT_EQ(writer->SetCgroupPaths({std::string(8000, 'x')}).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(writer->Write({.exec_id = std::string(250, 'x'), .stage = Stage::kAdded}).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(JournalFormatTest, CrcIsTheCommonOne) { EXPECT_EQ(Crc32("123456789"), 0xcbf43926u); }
+
+}  // namespace
+}  // namespace berth::journal
