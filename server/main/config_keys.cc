@@ -1,0 +1,187 @@
+#include "server/main/config_keys.h"
+
+#include <limits>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/log/logger.h"
+
+namespace berth {
+namespace {
+
+constexpr absl::string_view kBoltTable = "plugins.io.containerd.metadata.v1.bolt";
+constexpr absl::string_view kGcTable = "plugins.io.containerd.gc.v1.scheduler";
+constexpr int64_t kMaxMessageBytes = std::numeric_limits<int32_t>::max();
+
+absl::Status CheckRange(int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(value, " is out of range: expected ", low, " to ", high));
+}
+
+absl::Status CheckOneOf(absl::string_view value, absl::Span<const absl::string_view> allowed) {
+  std::string expected;
+  for (const absl::string_view candidate : allowed) {
+    if (value == candidate) return absl::OkStatus();
+    absl::StrAppend(&expected, expected.empty() ? "" : ", ", "\"", candidate, "\"");
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", value, "\" is not understood: expected one of ", expected));
+}
+
+// Paths are used as they are, whatever the working directory is by then.
+absl::Status CheckAbsolute(absl::string_view path) {
+  if (absl::StartsWith(path, "/")) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", path, "\" is not understood: expected an absolute path"));
+}
+
+absl::Status CheckAbsoluteOrEmpty(absl::string_view path) {
+  return path.empty() ? absl::OkStatus() : CheckAbsolute(path);
+}
+
+absl::Status CheckNotNegative(absl::Duration duration) {
+  if (duration >= absl::ZeroDuration() && duration < absl::InfiniteDuration()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(absl::FormatDuration(duration), " is out of range: expected 0s or longer"));
+}
+
+absl::Status CheckId(int64_t id) {
+  return CheckRange(id, 0, std::numeric_limits<uint32_t>::max() - 1);
+}
+
+constexpr absl::string_view kPolicies[] = {"shared", "isolated"};
+constexpr absl::string_view kFormats[] = {"", "text", "json"};
+
+// A field and its check, as functions without state.
+#define BERTH_FIELD(member) [](Config& c) -> ConfigField { return &c.member; }
+#define BERTH_CHECKED(expression) [](const Config& c) -> absl::Status { return expression; }
+
+const ConfigKey kKeys[] = {
+    {"", "version", "",
+     "The form of this file: 2 and 3 are containerd's, whose shared keys mean the same here.",
+     BERTH_FIELD(version), BERTH_CHECKED(CheckRange(c.version, 2, 3))},
+    {"", "root", "",
+     "What must outlive a reboot: metadata, content, snapshots. An absolute path (--root).",
+     BERTH_FIELD(root), BERTH_CHECKED(CheckAbsolute(c.root))},
+    {"", "state", "",
+     "What belongs to running containers: sockets and bundles. An absolute path (--state).",
+     BERTH_FIELD(state), BERTH_CHECKED(CheckAbsolute(c.state))},
+    {"", "oom_score", "",
+     "The daemon's oom_score_adj, from -1000 to 1000; shims get one more. 0 leaves it as it is.",
+     BERTH_FIELD(oom_score), BERTH_CHECKED(CheckRange(c.oom_score, -1000, 1000))},
+
+    {"grpc", "address", "",
+     "The unix socket of the API (--address). Empty: berth.sock in the state directory.",
+     BERTH_FIELD(grpc.socket.address), BERTH_CHECKED(CheckAbsoluteOrEmpty(c.grpc.socket.address))},
+    {"grpc", "uid", "", "Owner of the socket. Its mode is 0660.", BERTH_FIELD(grpc.socket.uid),
+     BERTH_CHECKED(CheckId(c.grpc.socket.uid))},
+    {"grpc", "gid", "", "Group of the socket: its members may use the API, which makes them root.",
+     BERTH_FIELD(grpc.socket.gid), BERTH_CHECKED(CheckId(c.grpc.socket.gid))},
+    {"grpc", "group", "", "The same by name; not empty, it replaces gid.",
+     BERTH_FIELD(grpc.socket.group), nullptr},
+    {"grpc", "max_recv_message_size", "", "The longest request, in bytes.",
+     BERTH_FIELD(grpc.max_receive_bytes),
+     BERTH_CHECKED(CheckRange(c.grpc.max_receive_bytes, 4096, kMaxMessageBytes))},
+    {"grpc", "max_send_message_size", "", "The longest response, in bytes.",
+     BERTH_FIELD(grpc.max_send_bytes),
+     BERTH_CHECKED(CheckRange(c.grpc.max_send_bytes, 4096, kMaxMessageBytes))},
+
+    {"ttrpc", "address", "",
+     "The unix socket on which shims report events. Empty: the API's address with .ttrpc behind "
+     "it.",
+     BERTH_FIELD(ttrpc.address), BERTH_CHECKED(CheckAbsoluteOrEmpty(c.ttrpc.address))},
+    {"ttrpc", "uid", "", "Owner of that socket.", BERTH_FIELD(ttrpc.uid),
+     BERTH_CHECKED(CheckId(c.ttrpc.uid))},
+    {"ttrpc", "gid", "", "Group of that socket.", BERTH_FIELD(ttrpc.gid),
+     BERTH_CHECKED(CheckId(c.ttrpc.gid))},
+
+    {"debug", "level", "",
+     "What is logged, from trace over debug, info, warn and error to fatal (--log-level).",
+     BERTH_FIELD(debug.level),
+     BERTH_CHECKED(c.debug.level.empty() ? absl::OkStatus()
+                                         : ParseLogLevel(c.debug.level).status())},
+    {"debug", "format", "", "The form of log lines on stderr: \"text\" or \"json\".",
+     BERTH_FIELD(debug.format), BERTH_CHECKED(CheckOneOf(c.debug.format, kFormats))},
+
+    {"content", "content_sharing_policy", kBoltTable,
+     "Whether a namespace gets a blob that another one has by naming its digest (\"shared\"), or "
+     "must\nsend the bytes to prove that it has them (\"isolated\").",
+     BERTH_FIELD(content.sharing_policy),
+     BERTH_CHECKED(CheckOneOf(c.content.sharing_policy, kPolicies))},
+
+    {"gc", "pause_threshold", kGcTable,
+     "The part of the time, at most 0.5, that garbage collection may take.",
+     BERTH_FIELD(gc.pause_threshold),
+     BERTH_CHECKED(c.gc.pause_threshold > 0 && c.gc.pause_threshold <= 0.5
+                       ? absl::OkStatus()
+                       : absl::InvalidArgumentError(absl::StrCat(
+                             c.gc.pause_threshold,
+                             " is out of range: expected more than 0 and at most 0.5")))},
+    {"gc", "deletion_threshold", kGcTable,
+     "Collect once that many objects were deleted. 0: deletions wait for the other thresholds.",
+     BERTH_FIELD(gc.deletion_threshold),
+     BERTH_CHECKED(CheckRange(c.gc.deletion_threshold, 0, std::numeric_limits<int32_t>::max()))},
+    {"gc", "mutation_threshold", kGcTable, "Collect once the database was changed that often.",
+     BERTH_FIELD(gc.mutation_threshold),
+     BERTH_CHECKED(CheckRange(c.gc.mutation_threshold, 0, std::numeric_limits<int32_t>::max()))},
+    {"gc", "schedule_delay", kGcTable, "The wait between a reason to collect and the collection.",
+     BERTH_FIELD(gc.schedule_delay), BERTH_CHECKED(CheckNotNegative(c.gc.schedule_delay))},
+    {"gc", "startup_delay", kGcTable, "The wait between the start and the first collection.",
+     BERTH_FIELD(gc.startup_delay), BERTH_CHECKED(CheckNotNegative(c.gc.startup_delay))},
+
+    {"runtime", "shim", "", "Path of berth-shim. Empty: the one beside berthd.",
+     BERTH_FIELD(runtime.shim), BERTH_CHECKED(CheckAbsoluteOrEmpty(c.runtime.shim))},
+    {"runtime", "worker", "",
+     "Path of berth-worker, which unpacks and compares layers. Empty: the one beside berthd.",
+     BERTH_FIELD(runtime.worker), BERTH_CHECKED(CheckAbsoluteOrEmpty(c.runtime.worker))},
+
+    {"executor", "threads", "", "Threads for work that may wait for a disk.",
+     BERTH_FIELD(executor.threads), BERTH_CHECKED(CheckRange(c.executor.threads, 2, 256))},
+    {"executor", "queue_limit", "",
+     "Calls that may wait for such a thread; further ones are told RESOURCE_EXHAUSTED.",
+     BERTH_FIELD(executor.queue_limit),
+     BERTH_CHECKED(CheckRange(c.executor.queue_limit, 16, 1 << 20))},
+
+    {"runtime_aliases", "", "",
+     "Other names for runtimes: a name on the left; on the right the absolute path of a shim, or "
+     "another\nruntime name. Example:\n"
+     "  \"io.containerd.kata.v2\" = \"/usr/bin/containerd-shim-kata-v2\"",
+     BERTH_FIELD(runtime_aliases), nullptr},
+};
+
+#undef BERTH_FIELD
+#undef BERTH_CHECKED
+
+const IgnoredConfigKey kIgnored[] = {
+    {"imports", "put everything into one file"},
+    {"temp", "temporary files live beside what they become"},
+    {"plugin_dir", "Berth loads no plugins"},
+    {"required_plugins", "every part of Berth is always there"},
+    {"disabled_plugins", "no part of Berth can be switched off"},
+    {"cgroup", "the service manager places the daemon"},
+    {"metrics", "there is no metrics endpoint"},
+    {"proxy_plugins", "snapshotters and stores in other processes are not driven"},
+    {"stream_processors", "layers in foreign encodings are not processed"},
+    {"timeouts", "the deadlines are fixed"},
+    {"debug.address", "there is no debug socket"},
+    {"debug.uid", "there is no debug socket"},
+    {"debug.gid", "there is no debug socket"},
+    {"grpc.tcp_address", "the API is served on unix sockets"},
+    {"grpc.tcp_tls_ca", "the API is served on unix sockets"},
+    {"grpc.tcp_tls_cert", "the API is served on unix sockets"},
+    {"grpc.tcp_tls_key", "the API is served on unix sockets"},
+    {"grpc.tcp_tls_common_name", "the API is served on unix sockets"},
+    {"ttrpc.max_recv_message_size", "ttrpc's own limit of 4 MiB holds"},
+    {"ttrpc.max_send_message_size", "ttrpc's own limit of 4 MiB holds"},
+    {"plugins", "Berth has no such plugin"},
+};
+
+}  // namespace
+
+absl::Span<const ConfigKey> ConfigKeys() { return kKeys; }
+absl::Span<const IgnoredConfigKey> IgnoredConfigKeys() { return kIgnored; }
+
+}  // namespace berth
