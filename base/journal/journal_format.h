@@ -44,7 +44,7 @@ enum class Stage : uint8_t {
 struct ProcessRecord {
   std::string exec_id;  // empty for init
   Stage stage = Stage::kFree;
-  ProcessIdentity process;
+  ProcessIdentity process = {};
   uint32_t exit_status = 0;
   absl::Time exited_at = absl::InfinitePast();
   bool exit_announced = false;    // the daemon has acknowledged the exit event
@@ -55,7 +55,7 @@ struct Header {
   std::string boot_id;
   std::string namespace_name;
   std::string container_id;
-  ProcessIdentity shim;
+  ProcessIdentity shim = {};
 };
 
 // CRC-32 (IEEE 802.3, reflected).

@@ -30,7 +30,7 @@ struct Request {
   std::string method;
   std::string payload;
   int64_t timeout_ns = 0;  // 0: no deadline
-  Metadata metadata;
+  Metadata metadata = {};
 };
 
 std::string EncodeRequest(const Request& request);
