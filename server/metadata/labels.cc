@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace berth::metadata {
 namespace {
@@ -52,6 +53,12 @@ void ApplyLabelPath(const Labels& source, absl::string_view key, Labels& target)
   } else {
     target[name] = found->second;
   }
+}
+
+std::optional<std::string> FindLabel(const Labels& labels, absl::Span<const std::string> key_path) {
+  const auto found = labels.find(absl::StrJoin(key_path, "."));
+  if (found == labels.end()) return std::nullopt;
+  return found->second;
 }
 
 std::string EncodeLabels(const Labels& labels) {

@@ -7,11 +7,13 @@
 
 #include <google/protobuf/map.h>
 
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace berth::metadata {
 
@@ -25,6 +27,9 @@ void DropEmptyLabels(Labels& labels);
 
 // The field mask path `labels.<key>`: takes `key` from `source`; absent there means removal.
 void ApplyLabelPath(const Labels& source, absl::string_view key, Labels& target);
+
+// The filter path labels.<key>: `key_path` is what follows "labels", joined by dots it is the key.
+std::optional<std::string> FindLabel(const Labels& labels, absl::Span<const std::string> key_path);
 
 // One text for a whole map, in key order, and back: for a column of its own.
 std::string EncodeLabels(const Labels& labels);
