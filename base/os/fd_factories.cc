@@ -155,6 +155,25 @@ absl::StatusOr<UniqueFd> ConnectUnix(absl::string_view path, int flags) {
   return socket;
 }
 
+absl::StatusOr<UniqueFd> ConnectUnixDatagram(absl::string_view path) {
+  struct sockaddr_un address = {};
+  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", path, "\" is no socket name: expected 1 to ",
+                     sizeof(address.sun_path) - 1, " bytes"));
+  }
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  if (path[0] == '@') address.sun_path[0] = '\0';
+  const socklen_t length = offsetof(struct sockaddr_un, sun_path) + path.size();
+  UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return ErrnoStatus(errno, "socket", path);
+  if (::connect(socket.get(), reinterpret_cast<struct sockaddr*>(&address), length) != 0) {
+    return ErrnoStatus(errno, "connect", path);
+  }
+  return socket;
+}
+
 absl::StatusOr<UniqueFd> OpenPidFd(pid_t pid) {
   UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!fd.valid()) return ErrnoStatus(errno, "pidfd_open", absl::StrCat(pid));

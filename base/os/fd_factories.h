@@ -45,6 +45,8 @@ absl::StatusOr<UniqueFd> ListenUnix(absl::string_view path, mode_t mode, int bac
 // A connected AF_UNIX stream socket. `flags`: SOCK_NONBLOCK. Errors: UNAVAILABLE where nobody
 // listens.
 absl::StatusOr<UniqueFd> ConnectUnix(absl::string_view path, int flags = 0);
+// A connected AF_UNIX datagram socket; a leading '@' means the abstract namespace.
+absl::StatusOr<UniqueFd> ConnectUnixDatagram(absl::string_view path);
 // pidfd_open(2). Errors: NOT_FOUND when the process is gone.
 absl::StatusOr<UniqueFd> OpenPidFd(pid_t pid);
 // An executable memfd with the bytes of `source`, sealed against any change. Errors: as

@@ -165,4 +165,12 @@ absl::StatusOr<LoadedConfig> LoadConfig(absl::string_view path) {
   return ParseConfig(text, path);
 }
 
+absl::Status CheckConfig(const Config& config) {
+  for (const ConfigKey& key : ConfigKeys()) {
+    if (key.check == nullptr) continue;
+    BERTH_RETURN_IF_ERROR(key.check(config)) << Join(key.table, key.name);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace berth

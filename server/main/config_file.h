@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/main/config.h"
@@ -24,6 +25,10 @@ struct LoadedConfig {
 absl::StatusOr<LoadedConfig> ParseConfig(absl::string_view text, absl::string_view file_name);
 // Errors: NOT_FOUND where there is no such file.
 absl::StatusOr<LoadedConfig> LoadConfig(absl::string_view path);
+
+// All checks of config_keys on a Config that was put together otherwise. Errors: INVALID_ARGUMENT
+// with the key.
+absl::Status CheckConfig(const Config& config);
 
 }  // namespace berth
 
