@@ -60,31 +60,31 @@ struct Mount {
 };
 
 // Work that must happen in the same database transaction as the backend's own record, so that both
-// appear or neither does. A failure undoes the backend's part and is returned as it is. Runs on the
-// database's writer thread: no file system work in it. Empty means none.
+// appear or neither does. A failure undoes the backend's part and is returned as it is. Runs while
+// no other writer can: no file system work in it. Empty means none.
 using AlsoInTransaction = std::function<absl::Status(sqlite::Connection&)>;
 
 struct CreateOptions {
-  Labels labels;
-  AlsoInTransaction also;
+  Labels labels = {};
+  AlsoInTransaction also = {};
 };
 
 struct CommitOptions {
-  Labels labels;  // the committed snapshot has these and no others
+  Labels labels = {};  // the committed snapshot has these and no others
   // Empty: the parent of the active snapshot. Else the parent to put it on, for a key that was
   // prepared without one; needs the capability "rebase".
-  std::string parent;
-  AlsoInTransaction also;
+  std::string parent = {};
+  AlsoInTransaction also = {};
 };
 
 struct UpdateOptions {
   // "labels", "labels.<key>"; none: all labels are replaced.
-  std::vector<std::string> field_paths;
-  AlsoInTransaction also;
+  std::vector<std::string> field_paths = {};
+  AlsoInTransaction also = {};
 };
 
 struct RemoveOptions {
-  AlsoInTransaction also;
+  AlsoInTransaction also = {};
 };
 
 class Snapshotter {

@@ -1,0 +1,136 @@
+#include "snapshotter/layer/apply.h"
+
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/digest/hasher.h"
+#include "base/status/status_macros.h"
+#include "snapshotter/layer/archive_reader.h"
+#include "snapshotter/layer/block_queue.h"
+#include "snapshotter/layer/decompress.h"
+#include "snapshotter/layer/hashing_stream.h"
+
+namespace berth::layer {
+namespace {
+
+// What the reading thread does and finds out.
+class Producer {
+ public:
+  Producer(BorrowedFd blob, const ApplyOptions& options)
+      : options_(options),
+        blob_(blob, options.expected.has_value() ? options.expected->algorithm()
+                                                 : DigestAlgorithm::kSha256) {}
+
+  void Run(BlockQueue& queue) {
+    // Opening happens inside Pump's first read, so that its error reaches the queue.
+    LazySource source(*this);
+    (void)queue.Pump(source, [this](absl::string_view block) {  // the consumer reports the error
+      plain_.Update(block);
+      plain_bytes_ += block.size();
+    });
+    // Whatever went wrong with the archive, the verdict on the blob needs its last byte.
+    if (!IsCancelled()) drained_ = blob_.Drain();
+  }
+
+  // Requires: Run() has ended.
+  absl::Status CheckBlob() const {
+    BERTH_RETURN_IF_ERROR(drained_) << "read the blob";
+    if (!options_.expected.has_value() || blob_.Current() == *options_.expected) {
+      return absl::OkStatus();
+    }
+    return absl::DataLossError(absl::StrCat(
+        "the blob ", options_.expected->text(), " is corrupt on disk: its ", blob_.bytes_read(),
+        " bytes hash to ", blob_.Current().text(), "; pull or import the image again"));
+  }
+  ApplyResult result() const { return {plain_.Current(), plain_bytes_}; }
+
+ private:
+  class LazySource final : public ByteSource {
+   public:
+    explicit LazySource(Producer& owner) : owner_(owner) {}
+    absl::StatusOr<size_t> Read(char* buffer, size_t capacity) override {
+      if (owner_.IsCancelled()) return absl::CancelledError("the unpacking was cancelled");
+      if (source_ == nullptr) {
+        BERTH_ASSIGN_OR_RETURN(source_, OpenDecompressed(owner_.blob_));
+      }
+      return source_->Read(buffer, capacity);
+    }
+
+   private:
+    Producer& owner_;
+    std::unique_ptr<ByteSource> source_;
+  };
+
+  bool IsCancelled() const {
+    return options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed);
+  }
+
+  const ApplyOptions& options_;
+  HashingFileSource blob_;
+  Hasher plain_;
+  uint64_t plain_bytes_ = 0;
+  absl::Status drained_;
+};
+
+absl::Status Unpack(BlockQueue& queue, TreeWriter& writer) {
+  BERTH_ASSIGN_OR_RETURN(const std::unique_ptr<ArchiveReader> reader, ArchiveReader::Open(queue));
+  Entry entry;
+  for (;;) {
+    BERTH_ASSIGN_OR_RETURN(const bool more, reader->Next(entry));
+    if (!more) break;
+    BERTH_RETURN_IF_ERROR(
+        writer.Add(entry, [&](BorrowedFd file) { return reader->WriteData(file); }));
+  }
+  BERTH_RETURN_IF_ERROR(writer.Finish());
+  // The archive's end may be followed by padding, which the diffID covers.
+  for (;;) {
+    BERTH_ASSIGN_OR_RETURN(const absl::string_view rest, queue.Next());
+    if (rest.empty()) return absl::OkStatus();
+  }
+}
+
+}  // namespace
+
+absl::Status CheckLayerMediaType(absl::string_view media_type) {
+  if (absl::StrContains(media_type, "+encrypted")) {
+    return absl::UnimplementedError(
+        absl::StrCat("layer media type \"", media_type,
+                     "\" is encrypted, which is not supported; decrypt the image first"));
+  }
+  constexpr absl::string_view kKnown[] = {
+      "application/vnd.oci.image.layer.v1.tar",
+      "application/vnd.oci.image.layer.nondistributable.v1.tar",
+      "application/vnd.docker.image.rootfs.diff.tar",
+      "application/vnd.docker.image.rootfs.foreign.diff.tar",
+  };
+  for (absl::string_view known : kKnown) {
+    absl::string_view rest = media_type;
+    if (!absl::ConsumePrefix(&rest, known)) continue;
+    if (rest.empty() || rest == "+gzip" || rest == "+zstd" || rest == ".gzip" || rest == ".zstd") {
+      return absl::OkStatus();
+    }
+  }
+  return absl::UnimplementedError(
+      absl::StrCat("media type \"", media_type,
+                   "\" is no layer that can be unpacked; known are tar, gzip and zstd layers of "
+                   "OCI and Docker"));
+}
+
+absl::StatusOr<ApplyResult> ApplyLayer(BorrowedFd blob, const ApplyOptions& options,
+                                       TreeWriter& writer) {
+  BlockQueue queue;
+  Producer producer(blob, options);
+  std::thread thread([&] { producer.Run(queue); });
+  const absl::Status unpacked = Unpack(queue, writer);
+  queue.Abandon();
+  thread.join();
+  if (absl::IsCancelled(unpacked)) return unpacked;
+  BERTH_RETURN_IF_ERROR(producer.CheckBlob());
+  BERTH_RETURN_IF_ERROR(unpacked);
+  return producer.result();
+}
+
+}  // namespace berth::layer

@@ -1,0 +1,46 @@
+// Unpacks one layer blob into a directory.
+//
+// Two threads work on it: one reads, checks the digest and decompresses, the caller's writes files.
+// Both digests (of the blob as it is, and of the plain archive in it, the diffID) are taken while
+// the bytes stream by. Memory is bounded whatever the size of the layer (see BlockQueue,
+// TreeWriter). Thread-safe function.
+#ifndef BERTH_SNAPSHOTTER_LAYER_APPLY_H_
+#define BERTH_SNAPSHOTTER_LAYER_APPLY_H_
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/digest/digest.h"
+#include "base/os/unique_fd.h"
+#include "snapshotter/layer/tree_writer.h"
+
+namespace berth::layer {
+
+// Whether a layer of this media type can be unpacked. Errors: UNIMPLEMENTED, saying why (encrypted,
+// unknown).
+absl::Status CheckLayerMediaType(absl::string_view media_type);
+
+struct ApplyOptions {
+  // What the blob is to hash to; checked to its last byte.
+  std::optional<Digest> expected;
+  // Set from another thread to stop early, with CANCELLED. May be nullptr.
+  const std::atomic<bool>* cancelled = nullptr;
+};
+
+struct ApplyResult {
+  Digest diff_id;
+  uint64_t size_bytes = 0;  // of the plain archive
+};
+
+// Errors: DATA_LOSS when the blob is not what `expected` says (the blob is then corrupt on disk);
+// INVALID_ARGUMENT for a malformed or hostile archive; RESOURCE_EXHAUSTED when the disk is full.
+// After an error the directory holds a part of the layer and is to be thrown away. Blocks.
+absl::StatusOr<ApplyResult> ApplyLayer(BorrowedFd blob, const ApplyOptions& options,
+                                       TreeWriter& writer);
+
+}  // namespace berth::layer
+
+#endif  // BERTH_SNAPSHOTTER_LAYER_APPLY_H_
