@@ -8,8 +8,8 @@
 namespace berth::metadata {
 
 struct Caller {
-  std::string ns;     // never empty: checked at the API's edge
-  std::string lease;  // empty: none
+  std::string ns{};     // never empty: checked at the API's edge
+  std::string lease{};  // empty: none
 };
 
 }  // namespace berth::metadata
