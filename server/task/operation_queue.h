@@ -1,0 +1,66 @@
+// The order of state-changing calls on one container: one runs, the others wait.
+//
+// Invariant: an operation starts only after the Turn of the one before it is gone, and never from
+// inside Push or a Turn's destructor. At most kMaxWaiting wait. Loop-only. Owned by a Task, and
+// shared with the Turns that are out.
+#ifndef BERTH_SERVER_TASK_OPERATION_QUEUE_H_
+#define BERTH_SERVER_TASK_OPERATION_QUEUE_H_
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "base/loop/loop.h"
+
+namespace berth {
+
+class OperationQueue : public std::enable_shared_from_this<OperationQueue> {
+ public:
+  static constexpr size_t kMaxWaiting = 64;
+
+  // The right to run: move it to where the operation ends, and drop it there.
+  class Turn {
+   public:
+    Turn() = default;
+    Turn(Turn&&) noexcept = default;
+    Turn& operator=(Turn&& other) noexcept {
+      if (this != &other) {
+        Pass();
+        queue_ = std::move(other.queue_);
+      }
+      return *this;
+    }
+    ~Turn() { Pass(); }
+
+   private:
+    friend class OperationQueue;
+    explicit Turn(std::shared_ptr<OperationQueue> queue) : queue_(std::move(queue)) {}
+    void Pass() {
+      if (auto queue = std::move(queue_)) queue->OnTurnPassed();
+    }
+    std::shared_ptr<OperationQueue> queue_;
+  };
+  using Operation = absl::AnyInvocable<void(Turn turn)>;
+
+  explicit OperationQueue(Loop& loop) : loop_(loop) {}
+  // Errors: RESOURCE_EXHAUSTED; the operation is then dropped unrun.
+  absl::Status Push(Operation operation);
+  // Drops what waits and lets nothing run any more: the daemon stops.
+  void Close();
+
+ private:
+  void OnTurnPassed();
+  void ScheduleNext();
+
+  Loop& loop_;
+  bool running_ = false;
+  bool closed_ = false;
+  std::deque<Operation> waiting_;
+};
+
+}  // namespace berth
+
+#endif  // BERTH_SERVER_TASK_OPERATION_QUEUE_H_

@@ -1,0 +1,43 @@
+#include "server/task/shim_process.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status/status_macros.h"
+
+namespace berth {
+
+absl::StatusOr<std::unique_ptr<ShimProcess>> ShimProcess::Watch(Loop& loop, pid_t pid,
+                                                                UniqueFd pidfd, OnExit on_exit) {
+  std::unique_ptr<ShimProcess> process(new ShimProcess(pid, std::move(pidfd), std::move(on_exit)));
+  BERTH_ASSIGN_OR_RETURN(
+      process->watch_,
+      loop.Watch(process->pidfd_, EPOLLIN, [raw = process.get()](uint32_t) { raw->OnReadable(); }),
+      _ << "watch shim " << pid);
+  return process;
+}
+
+void ShimProcess::Kill() {
+  if (!ended_) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+}
+
+void ShimProcess::OnReadable() {
+  ended_ = true;
+  watch_.Reset();
+  std::string how = "ended";
+  siginfo_t info = {};
+  // ECHILD: the shim was started by an earlier daemon, and init reaps it.
+  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG) == 0 &&
+      info.si_pid != 0) {
+    how = absl::StrCat(info.si_code == CLD_EXITED ? "exit status " : "signal ", info.si_status);
+  }
+  OnExit on_exit = std::move(on_exit_);
+  on_exit(how);  // may destroy this
+}
+
+}  // namespace berth

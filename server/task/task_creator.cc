@@ -1,0 +1,274 @@
+#include "server/task/task_creator.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "base/os/file_io.h"
+#include "base/status/status_macros.h"
+#include "google/protobuf/empty.pb.h"
+#include "proto/containerd/task/v2/task.pb.h"
+
+namespace berth {
+namespace {
+
+constexpr size_t kLogTailBytes = 1024;
+
+// The options that the shim gets: the call's, else the record's.
+const google::protobuf::Any& ChooseOptions(
+    const TaskCreator::Request& request,
+    const containerd::services::containers::v1::Container& container) {
+  return request.has_options() && !request.options().type_url().empty()
+             ? request.options()
+             : container.runtime().options();
+}
+
+// The last words of a shim that ended, for the error.
+std::string LastWords(const std::string& bundle) {
+  const auto log = ReadFile(absl::StrCat(bundle, "/shim.log"), 1u << 20);
+  if (!log.ok() || log->empty()) return "";
+  const size_t from = log->size() > kLogTailBytes ? log->size() - kLogTailBytes : 0;
+  return absl::StrCat("; it said: ", log->substr(from));
+}
+
+}  // namespace
+
+// What the executor has made ready.
+struct TaskCreator::Prepared {
+  LaunchedShim shim;           // of our own kind
+  std::string foreign_binary;  // or this one is to be started
+  google::protobuf::Any options;
+};
+
+struct TaskCreator::Job {
+  std::shared_ptr<Task> task;
+  Request request;
+  google::protobuf::Any options;
+  absl::Time deadline;
+  OperationQueue::Turn turn;  // calls that come meanwhile wait
+  Done done;
+};
+
+TaskCreator::TaskCreator(Loop& loop, Executor& executor, TaskTable& tasks,
+                         const BundleStore& bundles, const ShimLauncher& launcher,
+                         ShimSupervisor& supervisor, FindContainer find, Options options)
+    : loop_(loop),
+      executor_(executor),
+      tasks_(tasks),
+      bundles_(bundles),
+      launcher_(launcher),
+      supervisor_(supervisor),
+      find_(std::move(find)),
+      options_(std::move(options)) {}
+
+void TaskCreator::Create(const TaskKey& key, Request request, absl::Time deadline, Done done) {
+  if (stopping_) return done(absl::UnavailableError("the daemon is stopping"));
+  if (request.has_checkpoint()) {
+    return done(absl::UnimplementedError("creating a task from a checkpoint is not supported"));
+  }
+  if (const auto existing = tasks_.Find(key); existing != nullptr) {
+    const bool leaving =
+        existing->stage() == TaskStage::kDeleting || existing->stage() == TaskStage::kLost;
+    const absl::Duration patience = std::min(options_.removal_timeout, deadline - absl::Now());
+    if (!leaving || patience <= absl::ZeroDuration()) {
+      return done(absl::AlreadyExistsError(
+          absl::StrCat("task \"", key.id, "\" already exists",
+                       leaving ? " (what is left of it is still being removed)" : "")));
+    }
+    // Whichever comes first takes the request along.
+    struct Waiting {
+      Request request;
+      Done done;
+    };
+    auto waiting = std::make_shared<std::unique_ptr<Waiting>>(
+        new Waiting{std::move(request), std::move(done)});
+    supervisor_.WhenRemoved(existing, [this, waiting, key, deadline] {
+      if (auto taken = std::move(*waiting)) {
+        Create(key, std::move(taken->request), deadline, std::move(taken->done));
+      }
+    });
+    loop_.After(patience, [waiting, key] {
+      if (auto taken = std::move(*waiting)) {
+        taken->done(absl::AlreadyExistsError(absl::StrCat(
+            "task \"", key.id, "\" already exists: what is left of it is still being removed")));
+      }
+    });
+    return;
+  }
+  auto job = std::make_shared<Job>();
+  job->task = std::make_shared<Task>(loop_, key, bundles_.PathOf(key));
+  job->request = std::move(request);
+  job->deadline = std::min(deadline, absl::Now() + options_.create_timeout);
+  job->done = std::move(done);
+  tasks_.Insert(job->task);
+  // The queue of a new task is empty: the turn comes at once, in the loop's next round.
+  job->task->queue()
+      .Push([job](OperationQueue::Turn turn) { job->turn = std::move(turn); })
+      .IgnoreError();
+  const bool posted = executor_.Post([this, loop = &loop_, job]() mutable {
+    auto prepared = Prepare(job->task->key(), job->request);
+    // Moved: the last reference to a task must go on the loop.
+    loop->Post([this, job = std::move(job), prepared = std::move(prepared)]() mutable {
+      OnPrepared(job, std::move(prepared));
+    });
+  });
+  if (!posted) {
+    tasks_.Erase(key);
+    job->done(absl::ResourceExhaustedError("too many tasks are being created; try again later"));
+  }
+}
+
+absl::StatusOr<TaskCreator::Prepared> TaskCreator::Prepare(const TaskKey& key,
+                                                           const Request& request) const {
+  BERTH_ASSIGN_OR_RETURN(const auto container, find_(key.ns, key.id));
+  BERTH_ASSIGN_OR_RETURN(const ResolvedRuntime runtime,
+                         ResolveRuntime(request.runtime_path().empty() ? container.runtime().name()
+                                                                       : request.runtime_path(),
+                                        options_.aliases, options_.search_path));
+  Prepared prepared;
+  prepared.options = ChooseOptions(request, container);
+  prepared.foreign_binary = runtime.shim_binary;
+  BundleContents contents;
+  contents.config_json = container.spec().value();
+  contents.options = prepared.options;
+  contents.runtime_name = runtime.name;
+  contents.shim_binary = runtime.shim_binary;
+  BERTH_RETURN_IF_ERROR(bundles_.Create(key, contents));
+  if (!prepared.foreign_binary.empty()) return prepared;
+  absl::StatusOr<LaunchedShim> shim = launcher_.Launch(key, bundles_.PathOf(key));
+  if (!shim.ok()) {
+    bundles_.Remove(key).IgnoreError();  // the first error is the one to tell
+    ::unlink(launcher_.SocketPath(key).c_str());
+    return shim.status();
+  }
+  prepared.shim = *std::move(shim);
+  return prepared;
+}
+
+void TaskCreator::OnPrepared(const JobPtr& job, absl::StatusOr<Prepared> prepared) {
+  if (stopping_) return job->done(absl::UnavailableError("the daemon is stopping"));
+  if (!prepared.ok()) {
+    // Nothing was made: there is nothing to finish.
+    tasks_.Erase(job->task->key());
+    job->task->set_stage(TaskStage::kDeleting);
+    return job->done(prepared.status());
+  }
+  job->options = std::move(prepared->options);
+  if (!prepared->foreign_binary.empty()) {
+    job->task->set_foreign_binary(prepared->foreign_binary);
+    return StartForeign(job, prepared->foreign_binary);
+  }
+  Task::Shim shim;
+  shim.pid = prepared->shim.pid;
+  shim.pidfd = std::move(prepared->shim.pidfd);
+  shim.socket_path = launcher_.SocketPath(job->task->key());
+  shim.connection = std::move(prepared->shim.connection);
+  if (const absl::Status attached = supervisor_.Attach(job->task, std::move(shim));
+      !attached.ok()) {
+    return Fail(job, attached);
+  }
+  CallCreate(job);
+}
+
+void TaskCreator::StartForeign(const JobPtr& job, const std::string& binary) {
+  std::string input;
+  if (!job->options.type_url().empty()) input = job->options.SerializeAsString();
+  supervisor_.commands().Run(
+      launcher_.StartCommand(job->task->key(), job->task->bundle(), binary), std::move(input),
+      options_.start_timeout, [this, job, binary](absl::StatusOr<CommandResult> result) {
+        if (stopping_) return job->done(absl::UnavailableError("the daemon is stopping"));
+        absl::Status failure = result.status();
+        if (result.ok() && result->exit.ExitCode() != 0) {
+          failure = absl::InternalError(absl::StrCat("it ended with ", result->exit.ExitCode(),
+                                                     ": ", result->output, result->errors));
+        }
+        Task::Shim shim;
+        if (failure.ok()) {
+          auto address = ParseShimAddress(result->output);
+          failure = address.status();
+          if (address.ok()) {
+            shim.socket_path = address->socket_path;
+            shim.api = address->api;
+            failure = supervisor_.Attach(job->task, std::move(shim));
+          }
+        }
+        if (!failure.ok()) return Fail(job, Annotate(failure, absl::StrCat("start ", binary)));
+        CallCreate(job);
+      });
+}
+
+void TaskCreator::CallCreate(const JobPtr& job) {
+  if (job->task->create_cancelled()) {
+    return Fail(job, absl::CancelledError("the creation was cancelled"));
+  }
+  const Request& asked = job->request;
+  containerd::task::v2::CreateTaskRequest request;
+  request.set_id(job->task->key().id);
+  request.set_bundle(job->task->bundle());
+  *request.mutable_rootfs() = asked.rootfs();
+  request.set_terminal(asked.terminal());
+  request.set_stdin(asked.stdin());
+  request.set_stdout(asked.stdout());
+  request.set_stderr(asked.stderr());
+  if (!job->options.type_url().empty()) *request.mutable_options() = job->options;
+  job->task->CallShim<containerd::task::v2::CreateTaskResponse>(
+      "Create", request, std::max(job->deadline - absl::Now(), absl::Milliseconds(1)),
+      [this, job](absl::StatusOr<containerd::task::v2::CreateTaskResponse> response) {
+        OnCreated(job, response.ok() ? absl::StatusOr<uint32_t>(response->pid())
+                                     : absl::StatusOr<uint32_t>(response.status()));
+      });
+}
+
+void TaskCreator::OnCreated(const JobPtr& job, absl::StatusOr<uint32_t> pid) {
+  if (stopping_) return job->done(absl::UnavailableError("the daemon is stopping"));
+  if (job->task->create_cancelled()) {
+    return Fail(job, absl::CancelledError("the creation was cancelled"));
+  }
+  if (!pid.ok()) return Fail(job, pid.status());
+  job->task->set_stage(TaskStage::kReady);
+  job->turn = OperationQueue::Turn();
+  Response response;
+  response.set_container_id(job->task->key().id);
+  response.set_pid(*pid);
+  job->done(std::move(response));
+}
+
+void TaskCreator::Fail(const JobPtr& job, absl::Status error) {
+  // A shim that answered has undone its work and goes when told; any other is not waited for, and
+  // its `delete` command undoes the rest.
+  const bool answered = !absl::IsDeadlineExceeded(error) && !absl::IsUnavailable(error) &&
+                        !job->task->create_cancelled();
+  if (absl::IsUnavailable(error)) {
+    error =
+        absl::Status(error.code(), absl::StrCat(error.message(), LastWords(job->task->bundle())));
+  }
+  supervisor_.Finish(job->task,
+                     answered ? ShimSupervisor::Ending::kShutdown : ShimSupervisor::Ending::kKill,
+                     [job, error = std::move(error)] {
+                       job->turn = OperationQueue::Turn();
+                       job->done(error);
+                     });
+}
+
+void TaskCreator::Cancel(const std::shared_ptr<Task>& task) {
+  if (task->stage() != TaskStage::kCreating || task->create_cancelled()) return;
+  task->CancelCreate();
+  if (!task->has_shim()) return;  // CallCreate sees it
+  // The shim undoes what it has done, which is kinder than what its `delete` command can do later.
+  containerd::task::v2::KillRequest request;
+  request.set_id(task->key().id);
+  request.set_signal(SIGKILL);
+  task->CallShim<google::protobuf::Empty>("Kill", request, options_.cancel_grace,
+                                          [](const absl::StatusOr<google::protobuf::Empty>&) {});
+  loop_.After(options_.cancel_grace, [weak = std::weak_ptr<Task>(task)] {
+    const auto task = weak.lock();
+    if (task != nullptr && task->stage() == TaskStage::kCreating) task->KillShim();
+  });
+}
+
+}  // namespace berth
