@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/digest/hasher.h"
 #include "base/status/status_macros.h"
 #include "snapshotter/layer/archive_reader.h"
@@ -127,7 +128,9 @@ absl::StatusOr<ApplyResult> ApplyLayer(BorrowedFd blob, const ApplyOptions& opti
   const absl::Status unpacked = Unpack(queue, writer);
   queue.Abandon();
   thread.join();
-  if (absl::IsCancelled(unpacked)) return unpacked;
+  if (options.cancelled != nullptr && options.cancelled->load()) {
+    return absl::CancelledError("the unpacking was cancelled");
+  }
   BERTH_RETURN_IF_ERROR(producer.CheckBlob());
   BERTH_RETURN_IF_ERROR(unpacked);
   return producer.result();

@@ -64,7 +64,9 @@ class Walker {
     if (S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0)) {
       return stream_.AddWhiteout(directory_path, name);
     }
-    if (S_ISREG(info.st_mode)) BERTH_RETURN_IF_ERROR(CheckFile(directory, path, name));
+    if (S_ISREG(info.st_mode)) {
+      BERTH_RETURN_IF_ERROR(CheckFile(directory, path, name));
+    }
     if (!S_ISDIR(info.st_mode)) return stream_.AddFile(path, directory, name, info);
 
     BERTH_ASSIGN_OR_RETURN(const UniqueFd child,
@@ -76,7 +78,9 @@ class Walker {
     if (opaque == "x") return NeedsComparison(path, "a directory with whiteouts of another form");
     BERTH_RETURN_IF_ERROR(stream_.AddFile(path, directory, name, info));
     // The kernel marks every new directory; the mark matters only above an older one.
-    if (opaque == "y" && IsBelow(path)) BERTH_RETURN_IF_ERROR(stream_.AddOpaque(path));
+    if (opaque == "y" && IsBelow(path)) {
+      BERTH_RETURN_IF_ERROR(stream_.AddOpaque(path));
+    }
     return Walk(child, path, depth + 1);
   }
 

@@ -37,7 +37,7 @@ absl::StatusOr<BorrowedFd> ParentDirectories::OpenOrMake(absl::string_view path)
     return absl::InvalidArgumentError(
         absl::StrCat("a part of its directory \"", path, "\" is a file in this layer"));
   }
-  BERTH_RETURN_IF_ERROR(directory) << "open its directory \"" << path << "\"";
+  BERTH_RETURN_IF_ERROR(directory.status()) << "open its directory \"" << path << "\"";
   cached_ = *std::move(directory);
   cached_path_ = std::string(path);
   is_cached_ = true;
@@ -56,7 +56,7 @@ absl::StatusOr<UniqueFd> ParentDirectories::Make(absl::string_view path) {
       next = MakeOne(current.valid() ? BorrowedFd(current) : root_, prefix,
                      path.substr(begin, end - begin));
     }
-    BERTH_RETURN_IF_ERROR(next);
+    BERTH_RETURN_IF_ERROR(next.status());
     current = *std::move(next);
   }
   return current;

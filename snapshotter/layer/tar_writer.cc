@@ -141,7 +141,10 @@ std::string Describe(const Entry& entry, Header& header) {
   std::string records;
   std::string path = entry.path;
   if (entry.type == EntryType::kDirectory && !absl::EndsWith(path, "/")) path += '/';
-  if (!PutPath(header, path)) AppendRecord(records, "path", path);
+  if (!PutPath(header, path)) {
+    PutText(header.name, path);  // cut; for readers without pax
+    AppendRecord(records, "path", path);
+  }
   PutOctal(header.mode, entry.permissions & 07777);
   PutOctal(header.uid, std::min<uint64_t>(entry.uid, kMaxOctal7));
   PutOctal(header.gid, std::min<uint64_t>(entry.gid, kMaxOctal7));
@@ -158,9 +161,9 @@ std::string Describe(const Entry& entry, Header& header) {
   }
   header.type = TypeFlag(entry.type);
   if (!entry.link_target.empty()) {
-    if (IsAscii(entry.link_target) && entry.link_target.size() <= sizeof(header.link)) {
-      PutText(header.link, entry.link_target);
-    } else {
+    // Also where a pax record replaces it: libarchive loses the target when the field is empty.
+    PutText(header.link, entry.link_target);
+    if (!IsAscii(entry.link_target) || entry.link_target.size() > sizeof(header.link)) {
       AppendRecord(records, "linkpath", entry.link_target);
     }
   }

@@ -97,7 +97,9 @@ class Comparison {
     }
     std::set<std::string> names;
     BERTH_RETURN_IF_ERROR(AddNames(newer, names));
-    if (older.valid()) BERTH_RETURN_IF_ERROR(AddNames(older, names));
+    if (older.valid()) {
+      BERTH_RETURN_IF_ERROR(AddNames(older, names));
+    }
     for (const std::string& name : names) {
       BERTH_ASSIGN_OR_RETURN(const std::optional<struct stat> old_info, Look(older, name));
       BERTH_ASSIGN_OR_RETURN(const std::optional<struct stat> new_info, Look(newer, name));
@@ -169,7 +171,9 @@ class Comparison {
       BERTH_ASSIGN_OR_RETURN(
           same, SameFile(pair.older, pair.newer, pair.name, *pair.old_info, pair.new_info));
     }
-    if (!same) BERTH_RETURN_IF_ERROR(AddParents());
+    if (!same) {
+      BERTH_RETURN_IF_ERROR(AddParents());
+    }
     BERTH_ASSIGN_OR_RETURN(const UniqueFd newer, OpenAt(pair.newer, pair.name, kOpenDirectory));
     UniqueFd older;
     if (was_directory) {

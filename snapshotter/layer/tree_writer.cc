@@ -151,7 +151,9 @@ absl::Status TreeWriter::AddDirectory(const Entry& entry, const LayerPath& path,
   BERTH_ASSIGN_OR_RETURN(const UniqueFd directory, OpenAt(parent, name, kOpenDirectory));
   BERTH_RETURN_IF_ERROR(SetAttributes(directory, entry));
   // The whiteout said that the directory below is gone; a plain new one would merge with it.
-  if (was_whiteout) BERTH_RETURN_IF_ERROR(MarkOpaque(directory));
+  if (was_whiteout) {
+    BERTH_RETURN_IF_ERROR(MarkOpaque(directory));
+  }
   directory_times_.emplace_back(path.text(), entry.modified);
   return absl::OkStatus();
 }
@@ -170,7 +172,7 @@ absl::Status TreeWriter::AddHardlink(const Entry& entry, const LayerPath& path) 
   };
   const absl::StatusOr<UniqueFd> from = parents_.Open(target->parent());
   if (absl::IsNotFound(from.status())) return missing();
-  BERTH_RETURN_IF_ERROR(from) << "open the directory of the link's target";
+  BERTH_RETURN_IF_ERROR(from.status()) << "open the directory of the link's target";
   // Both ends are held by descriptors of their own: replacing the name may forget the parents.
   BERTH_ASSIGN_OR_RETURN(const UniqueFd to, parents_.Open(path.parent()));
   const std::string from_name(target->name());
@@ -278,7 +280,9 @@ absl::Status TreeWriter::DeleteOlderBelow(BorrowedFd directory, absl::string_vie
       continue;
     }
     const absl::StatusOr<UniqueFd> child = OpenAt(directory, name, kOpenDirectory);
-    if (child.ok()) BERTH_RETURN_IF_ERROR(DeleteOlderBelow(*child, child_path, depth + 1));
+    if (child.ok()) {
+      BERTH_RETURN_IF_ERROR(DeleteOlderBelow(*child, child_path, depth + 1));
+    }
   }
   return absl::OkStatus();
 }
