@@ -1,0 +1,152 @@
+#include "shim/io/copier.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/status/errno_status.h"
+#include "base/status/status_macros.h"
+
+namespace berth::io {
+namespace {
+
+constexpr size_t kBufferBytes = 16 << 10;
+constexpr size_t kSpliceBytes = 1 << 20;
+// How often one wake-up moves bytes before other descriptors get their turn.
+constexpr int kMovesPerEvent = 16;
+
+bool IsPipe(BorrowedFd fd) {
+  struct stat info;
+  return ::fstat(fd.get(), &info) == 0 && S_ISFIFO(info.st_mode);
+}
+
+absl::Status MakeNonBlocking(BorrowedFd fd) {
+  const int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
+    return ErrnoStatus(errno, "fcntl(O_NONBLOCK)");
+  }
+  return absl::OkStatus();
+}
+
+bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Copier>> Copier::Start(Loop& loop, UniqueFd source, UniqueFd sink,
+                                                      SinkFailure sink_failure, OnEnd on_end) {
+  BERTH_RETURN_IF_ERROR(MakeNonBlocking(source));
+  if (sink.valid()) {
+    BERTH_RETURN_IF_ERROR(MakeNonBlocking(sink));
+  }
+  std::unique_ptr<Copier> copier(
+      new Copier(std::move(source), std::move(sink), sink_failure, std::move(on_end)));
+  BERTH_ASSIGN_OR_RETURN(
+      copier->source_watch_,
+      loop.Watch(copier->source_, EPOLLIN, [self = copier.get()](uint32_t) { self->Run(); }));
+  if (copier->sink_.valid()) {
+    auto watch = loop.Watch(copier->sink_, 0, [self = copier.get()](uint32_t) { self->Run(); });
+    // epoll says whether it can watch the descriptor only when it is asked for an event.
+    if (watch.ok() && watch->SetEvents(EPOLLOUT).ok()) {
+      BERTH_RETURN_IF_ERROR(watch->SetEvents(0));
+      copier->sink_watch_ = *std::move(watch);
+    }
+  }
+  return copier;
+}
+
+Copier::Copier(UniqueFd source, UniqueFd sink, SinkFailure sink_failure, OnEnd on_end)
+    : source_(std::move(source)),
+      sink_(std::move(sink)),
+      sink_failure_(sink_failure),
+      on_end_(std::move(on_end)),
+      splice_(sink_.valid() && IsPipe(source_) && IsPipe(sink_)) {}
+
+void Copier::Run() {
+  for (int i = 0; i < kMovesPerEvent; ++i) {
+    const Step step = !pending_.empty() ? WritePending() : splice_ ? Splice() : ReadAndWrite();
+    if (step == Step::kAgain) continue;
+    if (step == Step::kEnd) return End();  // may destroy this
+    return WaitFor(step);
+  }
+}
+
+void Copier::WaitFor(Step step) {
+  const bool sink_is_full = step == Step::kWaitForSink && sink_watch_.active();
+  (void)source_watch_.SetEvents(
+      sink_is_full ? 0u : uint32_t{EPOLLIN});  // both were accepted at the start
+  if (sink_watch_.active()) (void)sink_watch_.SetEvents(sink_is_full ? uint32_t{EPOLLOUT} : 0u);
+}
+
+Copier::Step Copier::Splice() {
+  const ssize_t moved = ::splice(source_.get(), nullptr, sink_.get(), nullptr, kSpliceBytes,
+                                 SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  if (moved > 0) return Step::kAgain;
+  if (moved == 0) return Step::kEnd;
+  if (errno == EINTR) return Step::kAgain;
+  if (!WouldBlock(errno)) return SinkFailed();
+  // EAGAIN does not say which side it was.
+  int readable_bytes = 0;
+  const bool source_has_data =
+      ::ioctl(source_.get(), FIONREAD, &readable_bytes) == 0 && readable_bytes > 0;
+  return source_has_data ? Step::kWaitForSink : Step::kWaitForSource;
+}
+
+Copier::Step Copier::ReadAndWrite() {
+  char buffer[kBufferBytes];
+  const ssize_t got = ::read(source_.get(), buffer, sizeof(buffer));
+  if (got < 0 && errno == EINTR) return Step::kAgain;
+  if (got < 0 && WouldBlock(errno)) return Step::kWaitForSource;
+  // A terminal's master reads EIO once no process holds the other side.
+  if (got <= 0) return Step::kEnd;
+  if (!sink_.valid()) {
+    discarded_bytes_ += got;
+    return Step::kAgain;
+  }
+  const ssize_t written = ::write(sink_.get(), buffer, got);
+  if (written == got) return Step::kAgain;
+  if (written < 0 && !WouldBlock(errno) && errno != EINTR) {
+    discarded_bytes_ += got;
+    return SinkFailed();
+  }
+  const size_t done = written < 0 ? 0 : written;
+  pending_.assign(buffer + done, got - done);
+  return Step::kAgain;
+}
+
+Copier::Step Copier::WritePending() {
+  const ssize_t written = ::write(sink_.get(), pending_.data(), pending_.size());
+  if (written < 0 && errno == EINTR) return Step::kAgain;
+  if (written < 0 && WouldBlock(errno)) return Step::kWaitForSink;
+  if (written < 0) {
+    discarded_bytes_ += pending_.size();
+    return SinkFailed();
+  }
+  pending_.erase(0, written);
+  if (pending_.empty()) std::string().swap(pending_);  // no memory is kept for a rare event
+  return Step::kAgain;
+}
+
+Copier::Step Copier::SinkFailed() {
+  if (sink_failure_ == SinkFailure::kEnd) return Step::kEnd;
+  sink_watch_.Reset();
+  sink_.Reset();
+  splice_ = false;
+  std::string().swap(pending_);
+  return Step::kAgain;
+}
+
+void Copier::End() {
+  ended_ = true;
+  source_watch_.Reset();
+  sink_watch_.Reset();
+  source_.Reset();
+  sink_.Reset();
+  OnEnd on_end = std::move(on_end_);
+  on_end();
+}
+
+}  // namespace berth::io

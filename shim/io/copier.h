@@ -1,0 +1,62 @@
+// Moves bytes from one descriptor to another on the loop, for as long as there are any.
+//
+// Invariant: never blocks and holds at most one buffer; while the sink is full the source is not
+// read. Between two pipes the bytes stay in the kernel (splice). With SinkFailure::kDiscard a sink
+// that fails is given up and the source is emptied all the same, so that whoever writes to it
+// neither blocks nor dies. Loop-only. Owned by a ProcessIo.
+#ifndef BERTH_SHIM_IO_COPIER_H_
+#define BERTH_SHIM_IO_COPIER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "base/loop/loop.h"
+#include "base/os/unique_fd.h"
+
+namespace berth::io {
+
+class Copier {
+ public:
+  enum class SinkFailure { kEnd, kDiscard };
+  // Runs once, from the loop: the source has ended, or the sink has failed with kEnd. Both
+  // descriptors are closed by then. The copier may be destroyed inside.
+  using OnEnd = absl::AnyInvocable<void()>;
+
+  // Both are made non-blocking. An invalid `sink` discards. Errors: as fcntl(2), epoll_ctl(2).
+  static absl::StatusOr<std::unique_ptr<Copier>> Start(Loop& loop, UniqueFd source, UniqueFd sink,
+                                                       SinkFailure sink_failure, OnEnd on_end);
+
+  bool ended() const { return ended_; }
+  // Bytes that were read and reached nobody.
+  uint64_t discarded_bytes() const { return discarded_bytes_; }
+
+ private:
+  enum class Step { kAgain, kWaitForSource, kWaitForSink, kEnd };
+
+  Copier(UniqueFd source, UniqueFd sink, SinkFailure sink_failure, OnEnd on_end);
+  void Run();
+  Step Splice();
+  Step ReadAndWrite();
+  Step WritePending();
+  Step SinkFailed();
+  void WaitFor(Step step);
+  void End();
+
+  UniqueFd source_;
+  UniqueFd sink_;
+  const SinkFailure sink_failure_;
+  OnEnd on_end_;
+  FdWatch source_watch_;  // after the descriptors: the watches go first
+  FdWatch sink_watch_;    // inactive for a regular file, which is never full
+  bool splice_ = false;   // both are pipes
+  bool ended_ = false;
+  std::string pending_;  // was read, and the sink was full
+  uint64_t discarded_bytes_ = 0;
+};
+
+}  // namespace berth::io
+
+#endif  // BERTH_SHIM_IO_COPIER_H_
