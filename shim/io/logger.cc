@@ -17,6 +17,9 @@ namespace {
 
 constexpr absl::Duration kTermTimeout = absl::Seconds(12);
 constexpr absl::Duration kDrainPoll = absl::Milliseconds(5);
+// For a program that has read everything to write it away and to end by itself, as most do at the
+// end of their input.
+constexpr absl::Duration kGrace = absl::Seconds(2);
 
 bool Empty(const UniqueFd& pipe) {
   int bytes = 0;
@@ -119,7 +122,11 @@ void Logger::End(absl::Duration drain, OnEnd on_end) {
 }
 
 void Logger::PollDrained(absl::Time deadline) {
-  if (absl::Now() >= deadline || (Empty(out_read_) && Empty(err_read_))) return Terminate();
+  if (Empty(out_read_) && Empty(err_read_)) {
+    timer_ = loop_.After(kGrace, [this] { Terminate(); });
+    return;
+  }
+  if (absl::Now() >= deadline) return Terminate();
   timer_ = loop_.After(kDrainPoll, [this, deadline] { PollDrained(deadline); });
 }
 

@@ -44,8 +44,9 @@ class Logger {
   UniqueFd TakeOut() { return std::move(out_write_); }
   UniqueFd TakeErr() { return std::move(err_write_); }
 
-  // The container has ended: lets the program read what is left (at most `drain`), then SIGTERM,
-  // 12 s, SIGKILL. `on_end` runs once from the loop, after it is reaped; at once if it has gone.
+  // The container has ended: lets the program read what is left (at most `drain`) and end by
+  // itself, then SIGTERM, 12 s, SIGKILL. `on_end` runs once from the loop, after it is reaped; at
+  // once if it has gone.
   void End(absl::Duration drain, OnEnd on_end);
 
  private:
