@@ -1,6 +1,7 @@
 #include "server/metadata/schema.h"
 
 #include "absl/strings/str_cat.h"
+#include "snapshotter/store/layer_table.h"
 
 namespace berth::metadata {
 namespace {
@@ -34,6 +35,27 @@ CREATE TABLE images (
   target_digest TEXT NOT NULL,
   record BLOB NOT NULL,
   PRIMARY KEY (ns, name)
+);
+)sql";
+
+// Of `parent`, NULL is none. A backend's own tables are snapshots::kLayerTableSchema.
+constexpr char kSnapshots[] = R"sql(
+CREATE TABLE snapshots (
+  ns TEXT NOT NULL REFERENCES namespaces (name),
+  snapshotter TEXT NOT NULL,
+  key TEXT NOT NULL,
+  parent TEXT,
+  backend_key TEXT NOT NULL,
+  record BLOB NOT NULL,
+  PRIMARY KEY (ns, snapshotter, key),
+  FOREIGN KEY (ns, snapshotter, parent) REFERENCES snapshots (ns, snapshotter, key)
+);
+CREATE INDEX snapshots_by_parent ON snapshots (ns, snapshotter, parent) WHERE parent IS NOT NULL;
+CREATE INDEX snapshots_by_backend ON snapshots (snapshotter, backend_key);
+CREATE TABLE snapshot_garbage (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  snapshotter TEXT NOT NULL,
+  backend_key TEXT NOT NULL
 );
 )sql";
 
@@ -88,6 +110,7 @@ std::string GarbageCollectionTriggers() {
     absl::StrAppend(&sql, ReportChanges("containers", event, 4, "NEW.id"),
                     ReportChanges("images", event, 3, "NEW.name"),
                     ReportChanges("leases", event, 5, "NEW.id"),
+                    ReportChanges("snapshots", event, 2, "NEW.snapshotter || '/' || NEW.key"),
                     ReportChanges("gc_labels", event, 0, "NEW.name"));
   }
   absl::StrAppend(&sql, ReportChanges("lease_resources", "INSERT", 5, "NEW.lease"));
@@ -95,8 +118,8 @@ std::string GarbageCollectionTriggers() {
 }
 
 std::string FirstSchema() {
-  return absl::StrCat(kNamespaces, kContainers, kImages, kLeases, kGarbageCollection,
-                      GarbageCollectionTriggers());
+  return absl::StrCat(kNamespaces, kContainers, kImages, kSnapshots, snapshots::kLayerTableSchema,
+                      kLeases, kGarbageCollection, GarbageCollectionTriggers());
 }
 
 }  // namespace
