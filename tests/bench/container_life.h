@@ -1,0 +1,65 @@
+// One container's life through the gRPC API, call by call as a Go client makes them, with the time
+// of each step.
+//
+// A Server prepares what all lives share (a namespace and a committed snapshot with a busybox) and
+// removes it at the end. Run is thread-safe; the rest thread-compatible.
+#ifndef BERTH_TESTS_BENCH_CONTAINER_LIFE_H_
+#define BERTH_TESTS_BENCH_CONTAINER_LIFE_H_
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace berth::bench {
+
+enum class Step {
+  kPrepare,          // Snapshots.Prepare
+  kCreateContainer,  // Containers.Create
+  kCreateTask,       // Tasks.Create
+  kStart,            // Tasks.Start
+  kExit,             // Tasks.Wait answers, from the answer of Start on
+  kDeleteTask,       // Tasks.Delete
+  kDeleteContainer,  // Containers.Delete
+  kRemove,           // Snapshots.Remove
+};
+inline constexpr size_t kSteps = 8;
+absl::string_view StepName(Step step);
+
+struct LifeTimes {
+  std::array<absl::Duration, kSteps> steps;
+  absl::Duration total;
+};
+
+class Server {
+ public:
+  // `label` names it in reports; `address` is the path of its unix socket; `snapshotter` must exist
+  // there.
+  Server(absl::string_view label, absl::string_view address, absl::string_view snapshotter);
+  ~Server();
+
+  const std::string& label() const { return label_; }
+  // "name version" as the server says.
+  absl::StatusOr<std::string> Version();
+  // Makes the shared snapshot from the static program `busybox`.
+  absl::Status SetUp(absl::string_view busybox);
+  // Removes it and the namespace.
+  absl::Status TearDown();
+  // Runs `arguments` in a new container `id` to its end. Errors name the step.
+  absl::StatusOr<LifeTimes> Run(absl::string_view id, const std::vector<std::string>& arguments);
+
+ private:
+  struct Stubs;
+  const std::string label_;
+  const std::string snapshotter_;
+  std::unique_ptr<Stubs> stubs_;
+};
+
+}  // namespace berth::bench
+
+#endif  // BERTH_TESTS_BENCH_CONTAINER_LIFE_H_

@@ -1,0 +1,23 @@
+// The OCI configuration that the benchmark's containers get: what a Go client makes by default.
+//
+// Fourteen capabilities, five namespaces, seven mounts, masked and read-only paths, a device list.
+// Pure functions, thread-safe.
+#ifndef BERTH_TESTS_BENCH_CONTAINER_SPEC_H_
+#define BERTH_TESTS_BENCH_CONTAINER_SPEC_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace berth::bench {
+
+// config.json of a container that runs `arguments`, in control group /<group>/<id>.
+std::string ContainerSpec(absl::string_view group, absl::string_view id,
+                          const std::vector<std::string>& arguments);
+// The OCI process object of an exec.
+std::string ProcessSpec(const std::vector<std::string>& arguments);
+
+}  // namespace berth::bench
+
+#endif  // BERTH_TESTS_BENCH_CONTAINER_SPEC_H_

@@ -1,0 +1,102 @@
+#include "tests/bench/report.h"
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace berth::bench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json ToJson(const Samples& samples) {
+  return {{"count", samples.count()},
+          {"p10_ms", samples.Percentile(0.10)},
+          {"p50_ms", samples.Percentile(0.50)},
+          {"p90_ms", samples.Percentile(0.90)},
+          {"p99_ms", samples.Percentile(0.99)}};
+}
+
+Json ToJson(const Results& results) {
+  Json steps = Json::object();
+  for (size_t i = 0; i < kSteps; ++i) {
+    const Step step = static_cast<Step>(i);
+    steps[std::string(StepName(step))] = ToJson(results.step(step));
+  }
+  return {{"server", results.name()},
+          {"life", ToJson(results.total())},
+          {"lives_per_second", results.LivesPerSecond()},
+          {"steps", steps}};
+}
+
+std::string Row(absl::string_view name, const Samples& fast, const Samples& slow) {
+  const double fast_median = fast.Percentile(0.5);
+  const double slow_median = slow.Percentile(0.5);
+  return absl::StrFormat("%-18s %9.2f %9.2f   %9.2f %9.2f   %6.1fx\n", name, fast_median,
+                         fast.Percentile(0.99), slow_median, slow.Percentile(0.99),
+                         fast_median > 0 ? slow_median / fast_median : 0);
+}
+
+}  // namespace
+
+void Results::AddTurn(const std::vector<LifeTimes>& lives, absl::Duration wall) {
+  Samples turn;
+  for (const LifeTimes& life : lives) {
+    for (size_t i = 0; i < kSteps; ++i) {
+      steps_[i].Add(absl::ToDoubleMilliseconds(life.steps[i]));
+    }
+    total_.Add(absl::ToDoubleMilliseconds(life.total));
+    turn.Add(absl::ToDoubleMilliseconds(life.total));
+  }
+  turn_medians_.Add(turn.Percentile(0.5));
+  wall_ms_ += absl::ToDoubleMilliseconds(wall);
+}
+
+double Results::LivesPerSecond() const {
+  return wall_ms_ > 0 ? static_cast<double>(total_.count()) * 1000 / wall_ms_ : 0;
+}
+
+Samples TurnRatios(const Results& fast, const Results& slow) {
+  Samples ratios;
+  const auto& fast_turns = fast.turn_medians().values();
+  const auto& slow_turns = slow.turn_medians().values();
+  for (size_t i = 0; i < std::min(fast_turns.size(), slow_turns.size()); ++i) {
+    if (fast_turns[i] > 0) ratios.Add(slow_turns[i] / fast_turns[i]);
+  }
+  return ratios;
+}
+
+std::string TableReport(const Results& fast, const Results& slow) {
+  std::string out = absl::StrFormat("%-18s %19s   %19s   %7s\n", "milliseconds", fast.name(),
+                                    slow.name(), "ratio");
+  absl::StrAppendFormat(&out, "%-18s %9s %9s   %9s %9s   %7s\n", "", "p50", "p99", "p50", "p99",
+                        "of p50");
+  for (size_t i = 0; i < kSteps; ++i) {
+    const Step step = static_cast<Step>(i);
+    out += Row(StepName(step), fast.step(step), slow.step(step));
+  }
+  out += Row("whole life", fast.total(), slow.total());
+  const Samples ratios = TurnRatios(fast, slow);
+  absl::StrAppendFormat(&out, "lives per second   %19.1f   %19.1f   %6.1fx\n",
+                        fast.LivesPerSecond(), slow.LivesPerSecond(),
+                        fast.LivesPerSecond() / slow.LivesPerSecond());
+  absl::StrAppendFormat(
+      &out, "%s is %.1f times faster (p10 %.1f, p90 %.1f over %d turns, %d lives each)\n",
+      fast.name(), ratios.Percentile(0.5), ratios.Percentile(0.1), ratios.Percentile(0.9),
+      ratios.count(), fast.total().count());
+  return out;
+}
+
+std::string JsonReport(const Results& fast, const Results& slow) {
+  const Samples ratios = TurnRatios(fast, slow);
+  const Json report = {{"servers", {ToJson(fast), ToJson(slow)}},
+                       {"ratio",
+                        {{"turns", ratios.count()},
+                         {"p10", ratios.Percentile(0.1)},
+                         {"p50", ratios.Percentile(0.5)},
+                         {"p90", ratios.Percentile(0.9)}}}};
+  return report.dump(2) + "\n";
+}
+
+}  // namespace berth::bench
