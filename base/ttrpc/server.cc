@@ -80,7 +80,7 @@ void Server::Accept(BorrowedFd listener) {
 }
 
 absl::Status Server::AddConnection(UniqueFd socket) {
-  if (peers_.size() >= kMaxConnections) {
+  if (peers_.size() >= max_connections_) {
     return absl::ResourceExhaustedError("too many ttrpc connections");
   }
   const uint64_t id = next_connection_id_++;

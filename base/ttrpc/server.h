@@ -27,7 +27,7 @@
 namespace berth::ttrpc {
 
 inline constexpr size_t kMaxOpenCalls = 8192;
-inline constexpr size_t kMaxConnections = 256;
+inline constexpr size_t kMaxConnections = 256;  // where the owner does not say otherwise
 
 class Server;
 
@@ -62,7 +62,9 @@ class Server {
  public:
   using Handler = absl::AnyInvocable<void(Call call)>;
 
-  explicit Server(Loop& loop) : loop_(loop) {}
+  // At most `max_connections` are served at a time; more are closed when they come.
+  explicit Server(Loop& loop, size_t max_connections = kMaxConnections)
+      : loop_(loop), max_connections_(max_connections) {}
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
@@ -95,6 +97,7 @@ class Server {
               const absl::StatusOr<std::string>& result);
 
   Loop& loop_;
+  const size_t max_connections_;
   uint64_t next_connection_id_ = 1;
   absl::flat_hash_map<std::string, Handler> handlers_;  // "service/method"
   std::vector<std::unique_ptr<Listener>> listeners_;

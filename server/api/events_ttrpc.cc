@@ -10,6 +10,9 @@ namespace {
 
 namespace api = containerd::services::events::ttrpc::v1;
 
+// Each shim keeps one connection.
+constexpr size_t kMaxShims = 65536;
+
 EventEnvelope ToEnvelope(api::Envelope& from) {
   EventEnvelope envelope;
   if (from.has_timestamp()) *envelope.mutable_timestamp() = from.timestamp();
@@ -21,7 +24,7 @@ EventEnvelope ToEnvelope(api::Envelope& from) {
 
 }  // namespace
 
-EventsTtrpc::EventsTtrpc(Loop& loop, Exchange& exchange) : server_(loop) {
+EventsTtrpc::EventsTtrpc(Loop& loop, Exchange& exchange) : server_(loop, kMaxShims) {
   server_.Register(
       "containerd.services.events.ttrpc.v1.Events", "Forward", [&exchange](ttrpc::Call call) {
         api::ForwardRequest request;
