@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/os/fd_factories.h"
@@ -109,6 +108,7 @@ absl::StatusOr<std::unique_ptr<Snapshotter>> OpenOverlaySnapshotter(const Overla
   BERTH_RETURN_IF_ERROR(EnsureDirectory(options.root, 0700));
   BERTH_ASSIGN_OR_RETURN(std::vector<std::string> mount_options,
                          RequiredOverlayOptions(options.root));
+  BERTH_RETURN_IF_ERROR(ProbeOverlay(options.root, mount_options));
   mount_options.insert(mount_options.end(), options.mount_options.begin(),
                        options.mount_options.end());
   return DirectorySnapshotter::Open(Snapshotter::Description{"overlayfs", options.root, {"rebase"}},

@@ -91,6 +91,24 @@ TEST_F(OverlayMountsTest, LayersAreListedFromTheTop) {
   EXPECT_THAT(view->front().options, ElementsAre("index=off", mount.options[3]));
 }
 
+TEST(OverlaySnapshotterTest, ARootOnAnOverlayIsRefusedWithTheReason) {
+  EnterPrivateMountNamespace();
+  TestDirectory files;
+  const auto database = OpenLayerDatabase(files.Sub("metadata.db"));
+  ASSERT_TRUE(database.ok()) << database.status();
+  auto outer = Open(files.Sub("outer"), **database);
+  ASSERT_TRUE(outer.ok()) << outer.status();
+  ASSERT_TRUE((*outer)->Prepare("a", "", {}).ok());
+  ASSERT_TRUE((*outer)->Commit("one", "a", {}).ok());
+  const auto mounts = (*outer)->Prepare("b", "one", {});
+  ASSERT_TRUE(mounts.ok()) << mounts.status();
+  const MountedSnapshot mounted(*mounts, files.MakeEmpty());
+  ASSERT_TRUE(mounted.status().ok()) << mounted.status();
+  const auto inner = Open(mounted.path() + "/inner", **database);
+  EXPECT_EQ(inner.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(inner.status().message()), ::testing::HasSubstr("choose another root"));
+}
+
 TEST(OverlaySnapshotterTest, ARootThatMountDataCannotExpressIsRefused) {
   TestDirectory files;
   const auto database = OpenLayerDatabase(files.Sub("metadata.db"));
