@@ -1,0 +1,193 @@
+#include "shim/rootfs/rootfs_mount.h"
+
+#include <errno.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "shim/rootfs/inside.h"
+#include "shim/rootfs/mount_api.h"
+
+namespace berth::rootfs {
+namespace {
+
+// The kernel copies one page of options, with a NUL at its end.
+constexpr size_t kMaxData = 4095;
+
+struct FlagWord {
+  absl::string_view name;
+  unsigned long set;
+  unsigned long clear;
+};
+constexpr FlagWord kFlagWords[] = {{"ro", MS_RDONLY, 0},
+                                   {"rw", 0, MS_RDONLY},
+                                   {"nosuid", MS_NOSUID, 0},
+                                   {"suid", 0, MS_NOSUID},
+                                   {"nodev", MS_NODEV, 0},
+                                   {"dev", 0, MS_NODEV},
+                                   {"noexec", MS_NOEXEC, 0},
+                                   {"exec", 0, MS_NOEXEC},
+                                   {"sync", MS_SYNCHRONOUS, 0},
+                                   {"async", 0, MS_SYNCHRONOUS},
+                                   {"dirsync", MS_DIRSYNC, 0},
+                                   {"mand", MS_MANDLOCK, 0},
+                                   {"nomand", 0, MS_MANDLOCK},
+                                   {"noatime", MS_NOATIME, 0},
+                                   {"atime", 0, MS_NOATIME},
+                                   {"nodiratime", MS_NODIRATIME, 0},
+                                   {"diratime", 0, MS_NODIRATIME},
+                                   {"relatime", MS_RELATIME, 0},
+                                   {"norelatime", 0, MS_RELATIME},
+                                   {"strictatime", MS_STRICTATIME, 0},
+                                   {"nostrictatime", 0, MS_STRICTATIME},
+                                   {"bind", MS_BIND, 0},
+                                   {"rbind", MS_BIND | MS_REC, 0},
+                                   {"remount", MS_REMOUNT, 0},
+                                   {"defaults", 0, 0}};
+constexpr FlagWord kPropagationWords[] = {
+    {"private", MS_PRIVATE, 0},       {"rprivate", MS_PRIVATE | MS_REC, 0},
+    {"slave", MS_SLAVE, 0},           {"rslave", MS_SLAVE | MS_REC, 0},
+    {"shared", MS_SHARED, 0},         {"rshared", MS_SHARED | MS_REC, 0},
+    {"unbindable", MS_UNBINDABLE, 0}, {"runbindable", MS_UNBINDABLE | MS_REC, 0}};
+
+// What belongs to containerd's mount handling, not to the kernel.
+bool ForTheRuntime(absl::string_view option) {
+  return absl::StartsWith(option, "X-") || option == "loop";
+}
+
+void Sort(absl::string_view option, PreparedMount& mount, std::vector<std::string>& data) {
+  for (const FlagWord& word : kFlagWords) {
+    if (word.name != option) continue;
+    mount.flags = (mount.flags & ~word.clear) | word.set;
+    return;
+  }
+  for (const FlagWord& word : kPropagationWords) {
+    if (word.name != option) continue;
+    mount.propagation = word.set;
+    return;
+  }
+  if (!option.empty() && !ForTheRuntime(option)) data.emplace_back(option);
+}
+
+// The longest directory, ending before a "/", that all absolute paths in overlay's options share.
+std::string CommonDirectory(const std::vector<std::string>& paths) {
+  if (paths.empty()) return "";
+  std::string common = paths.front();
+  for (const std::string& path : paths) {
+    size_t same = 0;
+    while (same < common.size() && same < path.size() && common[same] == path[same]) ++same;
+    common.resize(same);
+  }
+  const size_t slash = common.rfind('/');
+  return slash == std::string::npos ? "" : common.substr(0, slash);
+}
+
+// 128 layers with absolute paths do not fit one page; relative to their common directory they do.
+void Shorten(std::vector<std::string>& data, PreparedMount& mount) {
+  static constexpr absl::string_view kKeys[] = {"lowerdir=", "upperdir=", "workdir="};
+  std::vector<std::string> paths;
+  for (absl::string_view option : data) {
+    for (absl::string_view key : kKeys) {
+      absl::string_view value = option;
+      if (!absl::ConsumePrefix(&value, key)) continue;
+      for (absl::string_view path : absl::StrSplit(value, ':')) paths.emplace_back(path);
+    }
+  }
+  mount.working_directory = CommonDirectory(paths);
+  if (mount.working_directory.empty()) return;
+  const std::string prefix = mount.working_directory + "/";
+  for (std::string& option : data) {
+    for (absl::string_view key : kKeys) {
+      absl::string_view value = option;
+      if (!absl::ConsumePrefix(&value, key)) continue;
+      std::vector<absl::string_view> parts = absl::StrSplit(value, ':');
+      for (absl::string_view& part : parts) absl::ConsumePrefix(&part, prefix);
+      option = absl::StrCat(key, absl::StrJoin(parts, ":"));
+      break;
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<PreparedMount>> PrepareRootfs(const std::vector<RootfsMount>& mounts) {
+  std::vector<PreparedMount> prepared;
+  for (const RootfsMount& mount : mounts) {
+    PreparedMount out;
+    out.type = mount.type;
+    out.source = mount.source;
+    out.target = mount.target;
+    std::vector<std::string> data;
+    for (const std::string& option : mount.options) Sort(option, out, data);
+    if (mount.type == "bind" && (out.flags & MS_BIND) == 0) out.flags |= MS_BIND;
+    out.data = absl::StrJoin(data, ",");
+    if (out.data.size() > kMaxData && mount.type == "overlay") {
+      Shorten(data, out);
+      out.data = absl::StrJoin(data, ",");
+    }
+    if (out.data.size() > kMaxData) {
+      return absl::InvalidArgumentError(absl::StrCat("the options of rootfs mount \"", mount.source,
+                                                     "\" (", mount.type, ") take ", out.data.size(),
+                                                     " bytes; the kernel takes ", kMaxData));
+    }
+    prepared.push_back(std::move(out));
+  }
+  return prepared;
+}
+
+void MountRootfs(init::Reporter& report, const std::vector<PreparedMount>& mounts,
+                 const std::string& root) {
+  for (const PreparedMount& mount : mounts) {
+    char via_descriptor[32];
+    const char* target = root.c_str();
+    int place = -1;
+    if (!mount.target.empty() && mount.target != "/") {
+      const int root_fd = ::open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+      if (root_fd < 0) report.Fail(errno, "open", root);
+      place = OpenOrMakeDirectory(report, root_fd, mount.target.c_str());
+      ::close(root_fd);
+      ::snprintf(via_descriptor, sizeof(via_descriptor), "/proc/self/fd/%d", place);
+      target = via_descriptor;
+    }
+    if (!mount.working_directory.empty() && ::chdir(mount.working_directory.c_str()) != 0) {
+      report.Fail(errno, "enter", mount.working_directory);
+    }
+    const bool bind = (mount.flags & MS_BIND) != 0;
+    const unsigned long first_flags = bind ? mount.flags & (MS_BIND | MS_REC) : mount.flags;
+    if (::mount(mount.source.c_str(), target, mount.type.c_str(), first_flags,
+                mount.data.c_str()) != 0) {
+      const int error = errno;
+      if (error == ENODEV) {
+        report.FailFormat(error,
+                          "mount the root filesystem: this kernel has no filesystem \"%s\" "
+                          "(ENODEV): load its module",
+                          mount.type.c_str());
+      }
+      report.FailFormat(
+          error, "mount the root filesystem: %s \"%s\" on \"%s\" with \"%.300s\": %s (errno %d)",
+          mount.type.c_str(), mount.source.c_str(), root.c_str(), mount.data.c_str(),
+          ::strerrordesc_np(error), error);
+    }
+    // A bind takes its flags only in a second step.
+    const unsigned long rest = mount.flags & ~static_cast<unsigned long>(MS_BIND | MS_REC);
+    if (bind && rest != 0 &&
+        ::mount(nullptr, target, nullptr, MS_BIND | MS_REMOUNT | rest, nullptr) != 0) {
+      report.Fail(errno, "set the flags of", root);
+    }
+    if (mount.propagation != 0 &&
+        ::mount(nullptr, target, nullptr, mount.propagation, nullptr) != 0) {
+      report.Fail(errno, "set the propagation of", root);
+    }
+    if (!mount.working_directory.empty() && ::chdir("/") != 0) report.Fail(errno, "enter", "/");
+    if (place >= 0) ::close(place);
+  }
+}
+
+}  // namespace berth::rootfs
