@@ -1,4 +1,5 @@
-// libFuzzer's entry: any bytes as a stream of ttrpc frames in two pieces, whose payloads are read as envelopes.
+// libFuzzer's entry: any bytes as a stream of ttrpc frames in two pieces, whose payloads are read
+// as envelopes.
 #include <cstddef>
 #include <cstdint>
 
