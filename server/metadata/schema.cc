@@ -76,6 +76,28 @@ CREATE TABLE lease_resources (
 ) WITHOUT ROWID;
 )sql";
 
+// Who may see which blob. The bytes are in content/blobs, once for all namespaces.
+constexpr char kContent[] = R"sql(
+CREATE TABLE blobs (
+  ns TEXT NOT NULL REFERENCES namespaces (name),
+  digest TEXT NOT NULL,
+  record BLOB NOT NULL,
+  PRIMARY KEY (ns, digest)
+);
+CREATE INDEX blobs_digest ON blobs (digest);
+CREATE TABLE ingests (
+  ns TEXT NOT NULL REFERENCES namespaces (name) ON DELETE CASCADE,
+  ref TEXT NOT NULL,
+  file TEXT NOT NULL UNIQUE,
+  started_at INTEGER NOT NULL,
+  total INTEGER NOT NULL,
+  expected TEXT NOT NULL,
+  shared TEXT NOT NULL,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (ns, ref)
+);
+)sql";
+
 // Garbage collection. gc_state.collecting is 1 from before the mark until after the last removal;
 // meanwhile every row that might give an object a new holder is reported in gc_changed.
 constexpr char kGarbageCollection[] = R"sql(
@@ -110,6 +132,8 @@ std::string GarbageCollectionTriggers() {
     absl::StrAppend(&sql, ReportChanges("containers", event, 4, "NEW.id"),
                     ReportChanges("images", event, 3, "NEW.name"),
                     ReportChanges("leases", event, 5, "NEW.id"),
+                    ReportChanges("blobs", event, 1, "NEW.digest"),
+                    ReportChanges("ingests", event, 6, "NEW.ref"),
                     ReportChanges("snapshots", event, 2, "NEW.snapshotter || '/' || NEW.key"),
                     ReportChanges("gc_labels", event, 0, "NEW.name"));
   }
