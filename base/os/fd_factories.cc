@@ -121,8 +121,8 @@ absl::StatusOr<SocketPair> MakeSocketPair(int type) {
   return SocketPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
-absl::StatusOr<UniqueFd> DupFd(BorrowedFd fd) {
-  UniqueFd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+absl::StatusOr<UniqueFd> DupFd(BorrowedFd fd, int lowest) {
+  UniqueFd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, lowest));
   if (!copy.valid()) return ErrnoStatus(errno, "fcntl(F_DUPFD_CLOEXEC)");
   return copy;
 }
@@ -158,9 +158,9 @@ absl::StatusOr<UniqueFd> ConnectUnix(absl::string_view path, int flags) {
 absl::StatusOr<UniqueFd> ConnectUnixDatagram(absl::string_view path) {
   struct sockaddr_un address = {};
   if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", path, "\" is no socket name: expected 1 to ",
-                     sizeof(address.sun_path) - 1, " bytes"));
+    return absl::InvalidArgumentError(absl::StrCat("\"", path,
+                                                   "\" is no socket name: expected 1 to ",
+                                                   sizeof(address.sun_path) - 1, " bytes"));
   }
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), path.size());

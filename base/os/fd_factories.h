@@ -38,7 +38,9 @@ absl::StatusOr<UniqueFd> OpenInRoot(BorrowedFd root, absl::string_view path, int
 absl::StatusOr<Pipe> MakePipe(int flags = 0);
 // AF_UNIX; `type`: SOCK_STREAM or SOCK_SEQPACKET, optionally with SOCK_NONBLOCK.
 absl::StatusOr<SocketPair> MakeSocketPair(int type);
-absl::StatusOr<UniqueFd> DupFd(BorrowedFd fd);
+// `lowest`: the smallest number that the copy may get. What a child is to execute by its descriptor
+// must lie above all numbers that are filled in the child (see Spawn): 32.
+absl::StatusOr<UniqueFd> DupFd(BorrowedFd fd, int lowest = 3);
 // A bound and listening AF_UNIX socket at `path`; whatever stands there is replaced. Paths beyond
 // sun_path's 107 bytes are reached through a directory descriptor.
 absl::StatusOr<UniqueFd> ListenUnix(absl::string_view path, mode_t mode, int backlog);

@@ -12,6 +12,8 @@
 namespace berth {
 namespace {
 
+// Spawn fills the child's lower numbers, one of which would else be the program itself.
+constexpr int kLowestFd = 32;
 constexpr absl::Duration kProbeTimeout = absl::Seconds(5);
 
 std::string DescriptorPath(const UniqueFd& fd) { return absl::StrCat("/proc/self/fd/", fd.get()); }
@@ -29,13 +31,14 @@ bool CanExecute(const UniqueFd& program) {
 }  // namespace
 
 absl::StatusOr<ShimBinary> ShimBinary::Load(absl::string_view path) {
-  BERTH_ASSIGN_OR_RETURN(UniqueFd file, OpenFile(path, O_RDONLY),
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd file, OpenFile(path, O_RDONLY),
                          _ << "the shim's program (is it installed beside berthd?)");
-  absl::StatusOr<UniqueFd> sealed = MakeSealedExecutable("berth-shim", file);
-  if (sealed.ok() && CanExecute(*sealed)) {
-    return ShimBinary(*std::move(sealed), std::string(path), true);
+  if (const auto sealed = MakeSealedExecutable("berth-shim", file); sealed.ok()) {
+    BERTH_ASSIGN_OR_RETURN(UniqueFd program, DupFd(*sealed, kLowestFd));
+    if (CanExecute(program)) return ShimBinary(std::move(program), std::string(path), true);
   }
-  return ShimBinary(std::move(file), std::string(path), false);
+  BERTH_ASSIGN_OR_RETURN(UniqueFd program, DupFd(file, kLowestFd));
+  return ShimBinary(std::move(program), std::string(path), false);
 }
 
 std::string ShimBinary::executable() const { return DescriptorPath(program_); }
