@@ -143,7 +143,7 @@ std::string GarbageCollectionTriggers() {
 
 std::string FirstSchema() {
   return absl::StrCat(kNamespaces, kContainers, kImages, kSnapshots, snapshots::kLayerTableSchema,
-                      kLeases, kGarbageCollection, GarbageCollectionTriggers());
+                      kLeases, kContent, kGarbageCollection, GarbageCollectionTriggers());
 }
 
 }  // namespace
