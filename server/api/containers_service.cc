@@ -1,0 +1,139 @@
+#include "server/api/containers_service.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/grpc/server_stream.h"
+#include "base/grpc/unary.h"
+#include "base/status/status_macros.h"
+#include "proto/containerd/events/container.pb.h"
+#include "server/api/caller_of.h"
+
+namespace berth {
+namespace {
+
+using Container = metadata::ContainerStore::Container;
+
+std::vector<std::string> FiltersOf(const ContainersService::ListRequest& request) {
+  return {request.filters().begin(), request.filters().end()};
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* ContainersService::Get(grpc::CallbackServerContext* context,
+                                                 const GetRequest* request, GetResponse* response) {
+  return Unary(context, executor_, request, response,
+               WithCaller([this](const CallInfo&, const Caller& caller,
+                                 const GetRequest& request) -> absl::StatusOr<GetResponse> {
+                 GetResponse response;
+                 BERTH_ASSIGN_OR_RETURN(*response.mutable_container(),
+                                        store_.Get(caller, request.id()));
+                 return response;
+               }));
+}
+
+grpc::ServerUnaryReactor* ContainersService::List(grpc::CallbackServerContext* context,
+                                                  const ListRequest* request,
+                                                  ListResponse* response) {
+  return Unary(context, executor_, request, response,
+               WithCaller([this](const CallInfo&, const Caller& caller,
+                                 const ListRequest& request) { return DoList(caller, request); }));
+}
+
+grpc::ServerWriteReactor<ContainersService::ListMessage>* ContainersService::ListStream(
+    grpc::CallbackServerContext* context, const ListRequest* request) {
+  return PullStream<ListMessage>(
+      context, executor_, request,
+      [this](const CallInfo& call,
+             const ListRequest& request) -> absl::StatusOr<StreamSource<ListMessage>> {
+        BERTH_ASSIGN_OR_RETURN(const Caller caller, CallerOf(call));
+        BERTH_ASSIGN_OR_RETURN(std::vector<Container> all, store_.List(caller, FiltersOf(request)));
+        return StreamSource<ListMessage>([all = std::move(all), next = size_t{0}](
+                                             ListMessage& message) mutable -> absl::StatusOr<bool> {
+          if (next == all.size()) return false;
+          *message.mutable_container() = std::move(all[next++]);
+          return true;
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* ContainersService::Create(grpc::CallbackServerContext* context,
+                                                    const CreateRequest* request,
+                                                    CreateResponse* response) {
+  return Unary(
+      context, executor_, request, response,
+      WithCaller([this](const CallInfo&, const Caller& caller, const CreateRequest& request) {
+        return DoCreate(caller, request);
+      }));
+}
+
+grpc::ServerUnaryReactor* ContainersService::Update(grpc::CallbackServerContext* context,
+                                                    const UpdateRequest* request,
+                                                    UpdateResponse* response) {
+  return Unary(
+      context, executor_, request, response,
+      WithCaller([this](const CallInfo&, const Caller& caller, const UpdateRequest& request) {
+        return DoUpdate(caller, request);
+      }));
+}
+
+grpc::ServerUnaryReactor* ContainersService::Delete(grpc::CallbackServerContext* context,
+                                                    const DeleteRequest* request, Empty* response) {
+  return Unary(
+      context, executor_, request, response,
+      WithCaller([this](const CallInfo&, const Caller& caller, const DeleteRequest& request) {
+        return DoDelete(caller, request);
+      }));
+}
+
+absl::StatusOr<ContainersService::ListResponse> ContainersService::DoList(
+    const Caller& caller, const ListRequest& request) {
+  BERTH_ASSIGN_OR_RETURN(std::vector<Container> all, store_.List(caller, FiltersOf(request)));
+  ListResponse response;
+  for (Container& container : all) *response.add_containers() = std::move(container);
+  return response;
+}
+
+absl::StatusOr<ContainersService::CreateResponse> ContainersService::DoCreate(
+    const Caller& caller, const CreateRequest& request) {
+  CreateResponse response;
+  BERTH_ASSIGN_OR_RETURN(*response.mutable_container(), store_.Create(caller, request.container()));
+  const Container& container = response.container();
+  containerd::events::ContainerCreate event;
+  event.set_id(container.id());
+  event.set_image(container.image());
+  event.mutable_runtime()->set_name(container.runtime().name());
+  if (container.runtime().has_options()) {
+    *event.mutable_runtime()->mutable_options() = container.runtime().options();
+  }
+  events_.Publish(caller.ns, "/containers/create", event);
+  return response;
+}
+
+absl::StatusOr<ContainersService::UpdateResponse> ContainersService::DoUpdate(
+    const Caller& caller, const UpdateRequest& request) {
+  const std::vector<std::string> mask(request.update_mask().paths().begin(),
+                                      request.update_mask().paths().end());
+  UpdateResponse response;
+  BERTH_ASSIGN_OR_RETURN(*response.mutable_container(),
+                         store_.Update(caller, request.container(), mask));
+  const Container& container = response.container();
+  containerd::events::ContainerUpdate event;
+  event.set_id(container.id());
+  event.set_image(container.image());
+  *event.mutable_labels() = container.labels();
+  event.set_snapshot_key(container.snapshot_key());
+  events_.Publish(caller.ns, "/containers/update", event);
+  return response;
+}
+
+absl::Status ContainersService::DoDelete(const Caller& caller, const DeleteRequest& request) {
+  BERTH_RETURN_IF_ERROR(store_.Delete(caller, request.id()));
+  containerd::events::ContainerDelete event;
+  event.set_id(request.id());
+  events_.Publish(caller.ns, "/containers/delete", event);
+  return absl::OkStatus();
+}
+
+}  // namespace berth

@@ -1,0 +1,62 @@
+// containerd.services.containers.v1.Containers: records of containers and their events.
+// Thread-safe; owned by server/main.
+#ifndef BERTH_SERVER_API_CONTAINERS_SERVICE_H_
+#define BERTH_SERVER_API_CONTAINERS_SERVICE_H_
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/grpc/call_info.h"
+#include "base/grpc/executor.h"
+#include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
+#include "server/events/event_sink.h"
+#include "server/metadata/caller.h"
+#include "server/metadata/container_store.h"
+
+namespace berth {
+
+class ContainersService final
+    : public containerd::services::containers::v1::Containers::CallbackService {
+ public:
+  using GetRequest = containerd::services::containers::v1::GetContainerRequest;
+  using GetResponse = containerd::services::containers::v1::GetContainerResponse;
+  using ListRequest = containerd::services::containers::v1::ListContainersRequest;
+  using ListResponse = containerd::services::containers::v1::ListContainersResponse;
+  using ListMessage = containerd::services::containers::v1::ListContainerMessage;
+  using CreateRequest = containerd::services::containers::v1::CreateContainerRequest;
+  using CreateResponse = containerd::services::containers::v1::CreateContainerResponse;
+  using UpdateRequest = containerd::services::containers::v1::UpdateContainerRequest;
+  using UpdateResponse = containerd::services::containers::v1::UpdateContainerResponse;
+  using DeleteRequest = containerd::services::containers::v1::DeleteContainerRequest;
+  using Empty = google::protobuf::Empty;
+
+  ContainersService(metadata::ContainerStore& store, EventSink& events, Executor& executor)
+      : store_(store), events_(events), executor_(executor) {}
+
+  grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const GetRequest* request,
+                                GetResponse* response) override;
+  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const ListRequest* request,
+                                 ListResponse* response) override;
+  grpc::ServerWriteReactor<ListMessage>* ListStream(grpc::CallbackServerContext* context,
+                                                    const ListRequest* request) override;
+  grpc::ServerUnaryReactor* Create(grpc::CallbackServerContext* context,
+                                   const CreateRequest* request, CreateResponse* response) override;
+  grpc::ServerUnaryReactor* Update(grpc::CallbackServerContext* context,
+                                   const UpdateRequest* request, UpdateResponse* response) override;
+  grpc::ServerUnaryReactor* Delete(grpc::CallbackServerContext* context,
+                                   const DeleteRequest* request, Empty* response) override;
+
+ private:
+  using Caller = metadata::Caller;
+  absl::StatusOr<ListResponse> DoList(const Caller& caller, const ListRequest& request);
+  absl::StatusOr<CreateResponse> DoCreate(const Caller& caller, const CreateRequest& request);
+  absl::StatusOr<UpdateResponse> DoUpdate(const Caller& caller, const UpdateRequest& request);
+  absl::Status DoDelete(const Caller& caller, const DeleteRequest& request);
+
+  metadata::ContainerStore& store_;
+  EventSink& events_;
+  Executor& executor_;
+};
+
+}  // namespace berth
+
+#endif  // BERTH_SERVER_API_CONTAINERS_SERVICE_H_
