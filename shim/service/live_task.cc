@@ -1,0 +1,567 @@
+#include "shim/service/live_task.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "base/os/fd_factories.h"
+#include "base/os/file_io.h"
+#include "base/os/process_identity.h"
+#include "base/status/errno_status.h"
+#include "base/status/status_macros.h"
+#include "proto/containerd/events/task.pb.h"
+#include "shim/service/timestamp.h"
+
+namespace berth::service {
+namespace {
+
+// How long Delete waits for output that somebody still holds back.
+constexpr absl::Duration kDrainLimit = absl::Seconds(10);
+
+}  // namespace
+
+LiveTask::LiveTask(ShimContext& context, CreateSpec spec, std::unique_ptr<journal::Writer> journal)
+    : context_(context),
+      spec_(std::move(spec)),
+      task_(spec_.id, spec_.stdio),
+      journal_(std::move(journal)),
+      container_(context.loop) {
+  members_[""] = std::make_unique<Member>();
+}
+
+LiveTask::~LiveTask() {
+  for (auto& [id, one] : members_) {
+    for (auto& waiter : one->waiters) {
+      waiter(absl::NotFoundError(absl::StrCat("task \"", spec_.id, "\" was deleted")));
+    }
+  }
+}
+
+// --- Create
+// ---------------------------------------------------------------------------------------
+
+std::unique_ptr<io::ProcessIo> LiveTask::MakeIo(const task::Stdio& stdio) const {
+  io::Request request;
+  request.in = stdio.in;
+  request.out = stdio.out;
+  request.err = stdio.err;
+  request.terminal = stdio.terminal ? io::Request::Terminal::kYes : io::Request::Terminal::kNo;
+  request.container_id = spec_.id;
+  request.namespace_name = context_.namespace_name;
+  request.pipe_uid = spec_.options.io_uid;
+  request.pipe_gid = spec_.options.io_gid;
+  return std::make_unique<io::ProcessIo>(context_.loop, std::move(request));
+}
+
+launch::Stdio LiveTask::TakeStdio(io::ProcessIo& io) const {
+  io::ChildEnds ends = io.TakeChildEnds();
+  return launch::Stdio{
+      .in = std::move(ends.in), .out = std::move(ends.out), .err = std::move(ends.err)};
+}
+
+void LiveTask::Create(Done<pid_t> done) {
+  create_done_ = std::move(done);
+  Member& init = member("");
+  init.record.stage = journal::Stage::kCreating;
+  if (absl::Status status = journal_->Write(init.record); !status.ok()) {
+    return FailCreate(std::move(status));
+  }
+  init.io = MakeIo(spec_.stdio);
+  init.io->Open([this](absl::Status opened) { CreateContainer(std::move(opened)); });
+}
+
+void LiveTask::CreateContainer(absl::Status opened) {
+  if (!opened.ok()) return FailCreate(std::move(opened));
+  create_phase_ = CreatePhase::kContainer;
+  launch::CreateOptions options;
+  options.namespace_name = context_.namespace_name;
+  options.id = spec_.id;
+  options.bundle = spec_.bundle;
+  options.rootfs_mounts = spec_.rootfs_mounts;
+  options.stdio = TakeStdio(*member("").io);
+  if (spec_.options.pivot == RuntimeOptions::Pivot::kNo) {
+    options.root_switch = launch::RootSwitch::kMoveMount;
+  }
+  if (spec_.options.cgroups == RuntimeOptions::Cgroups::kSystemd) {
+    options.cgroup_driver = launch::CgroupDriver::kSystemd;
+  }
+  if (spec_.options.new_keyring == RuntimeOptions::NewKeyring::kNo) {
+    options.keyring = launch::Keyring::kInherit;
+  }
+  options.seccomp_cache_directory = context_.seccomp_cache_directory;
+  container_.Create(std::move(options),
+                    [this](absl::Status status) { ContainerCreated(std::move(status)); });
+}
+
+void LiveTask::ContainerCreated(absl::Status status) {
+  if (!status.ok()) return FailCreate(std::move(status));
+  if (absl::Status taken = TakeOverInit(); !taken.ok()) return AbortCreate(std::move(taken));
+  create_phase_ = CreatePhase::kOver;
+  task_.CreateFinished(container_.init_pid());
+  PublishCreate();
+  LogLatency("create");
+  // Parsing the spec took memory that nothing needs from here on.
+  ::malloc_trim(0);
+  Done<pid_t> done = std::move(create_done_);
+  done(container_.init_pid());
+}
+
+absl::Status LiveTask::TakeOverInit() {
+  Member& init = member("");
+  BERTH_ASSIGN_OR_RETURN(init.watch,
+                         ProcessWatch::Start(context_.loop, container_.init_pidfd(),
+                                             [this](uint32_t status) { OnExit("", status); }),
+                         _ << "watch init");
+  BERTH_RETURN_IF_ERROR(journal_->SetCgroupPaths(container_.cgroup_paths()));
+  init.record.process = ProcessIdentity{.pid = container_.init_pid(),
+                                        .start_time_ticks = container_.init_start_time_ticks()};
+  init.record.stage = journal::Stage::kCreated;
+  BERTH_RETURN_IF_ERROR(journal_->Write(init.record));
+  BERTH_RETURN_IF_ERROR(ConnectIo(init, container_.terminal(), container_.TakeConsole()));
+  // For tools that look there, as beside runc.
+  const absl::Status pid_file =
+      ReplaceFileAt(BorrowedFd(AT_FDCWD), absl::StrCat(spec_.bundle, "/init.pid"),
+                    absl::StrCat(container_.init_pid()), 0644, Durability::kUnsynced);
+  if (!pid_file.ok()) context_.log.Warning(pid_file.message());
+  const absl::Status oom = container_.WatchOom([this] {
+    containerd::events::TaskOOM event;
+    event.set_container_id(spec_.id);
+    Publish("/tasks/oom", "containerd.events.TaskOOM", event);
+  });
+  if (!oom.ok()) context_.log.Warning(absl::StrCat("no OOM events, ignoring: ", oom.message()));
+  for (const std::string& warning : container_.TakeWarnings()) context_.log.Warning(warning);
+  return absl::OkStatus();
+}
+
+absl::Status LiveTask::ConnectIo(Member& member, bool terminal, UniqueFd console) {
+  if (terminal && console.valid()) {
+    BERTH_RETURN_IF_ERROR(member.io->AttachConsole(std::move(console)));
+  }
+  if (member.size.has_value()) {
+    // Too late to refuse it: the client's next resize tells.
+    member.io->Resize(member.size->first, member.size->second).IgnoreError();
+  }
+  if (member.close_input) member.io->CloseInput();
+  return absl::OkStatus();
+}
+
+void LiveTask::AbortCreate(absl::Status reason) {
+  create_phase_ = CreatePhase::kAborting;
+  container_.Cleanup([this, reason = std::move(reason)](absl::Status cleaned) {
+    if (!cleaned.ok()) context_.log.Warning(cleaned.message());
+    FailCreate(reason);
+  });
+}
+
+void LiveTask::FailCreate(absl::Status reason) {
+  create_phase_ = CreatePhase::kOver;
+  Member& init = member("");
+  init.io.reset();
+  WriteRecord(init, journal::Stage::kDeleted);  // a failed create leaves nothing
+  Done<pid_t> done = std::move(create_done_);
+  done(std::move(reason));
+}
+
+void LiveTask::PublishCreate() {
+  containerd::events::TaskCreate event;
+  event.set_container_id(spec_.id);
+  event.set_bundle(spec_.bundle);
+  for (const launch::RootfsMount& mount : spec_.rootfs_mounts) {
+    auto& added = *event.add_rootfs();
+    added.set_type(mount.type);
+    added.set_source(mount.source);
+    added.set_target(mount.target);
+    for (const std::string& option : mount.options) added.add_options(option);
+  }
+  auto& io = *event.mutable_io();
+  io.set_stdin(spec_.stdio.in);
+  io.set_stdout(spec_.stdio.out);
+  io.set_stderr(spec_.stdio.err);
+  io.set_terminal(spec_.stdio.terminal);
+  event.set_pid(container_.init_pid());
+  Publish("/tasks/create", "containerd.events.TaskCreate", event);
+}
+
+// --- Start and exec ------------------------------------------------------------------------------
+
+absl::Status LiveTask::AddExec(const std::string& exec_id, task::Stdio stdio,
+                               std::string process_json) {
+  BERTH_RETURN_IF_ERROR(task_.AddExec(exec_id, std::move(stdio)));
+  auto exec = std::make_unique<Member>();
+  exec->record.exec_id = exec_id;
+  exec->record.stage = journal::Stage::kAdded;
+  // Takes the room for the exit record now, so that it cannot be missing later.
+  if (absl::Status status = journal_->Write(exec->record); !status.ok()) {
+    task_.ForgetExec(exec_id);
+    return Annotate(status, "journal of the exec");
+  }
+  exec->process_json = std::move(process_json);
+  members_[exec_id] = std::move(exec);
+  containerd::events::TaskExecAdded event;
+  event.set_container_id(spec_.id);
+  event.set_exec_id(exec_id);
+  Publish("/tasks/exec-added", "containerd.events.TaskExecAdded", event);
+  return absl::OkStatus();
+}
+
+void LiveTask::Start(const std::string& exec_id, Done<pid_t> done) {
+  if (absl::Status status = task_.BeginStart(exec_id); !status.ok()) return done(status);
+  Member& started = member(exec_id);
+  started.start_done = std::move(done);
+  if (exec_id.empty()) {
+    container_.Start([this](absl::Status status) { InitStarted(std::move(status)); });
+    return;
+  }
+  started.io = MakeIo((*task_.Find(exec_id))->stdio);
+  started.io->Open([this, exec_id](absl::Status opened) { StartExec(exec_id, std::move(opened)); });
+}
+
+void LiveTask::InitStarted(absl::Status status) {
+  for (const std::string& warning : container_.TakeWarnings()) context_.log.Warning(warning);
+  if (!status.ok()) return FailStart("", std::move(status));
+  Member& init = member("");
+  // An exit that came first is in the journal already, and is the later stage.
+  if (init.record.stage == journal::Stage::kCreated) WriteRecord(init, journal::Stage::kRunning);
+  const std::vector<task::Exit> exits = task_.StartFinished("", container_.init_pid());
+  containerd::events::TaskStart event;
+  event.set_container_id(spec_.id);
+  event.set_pid(container_.init_pid());
+  Publish("/tasks/start", "containerd.events.TaskStart", event);
+  LogLatency("start");
+  Done<pid_t> done = std::move(init.start_done);
+  done(container_.init_pid());
+  Announce(exits);
+}
+
+void LiveTask::StartExec(const std::string& exec_id, absl::Status opened) {
+  if (!opened.ok()) return FailStart(exec_id, std::move(opened));
+  Member& exec = member(exec_id);
+  launch::ExecOptions options;
+  options.exec_id = exec_id;
+  options.process_json = std::move(exec.process_json);
+  options.stdio = TakeStdio(*exec.io);
+  std::string().swap(exec.process_json);
+  container_.Exec(std::move(options), [this, exec_id](absl::StatusOr<launch::ExecProcess> process) {
+    ExecStarted(exec_id, std::move(process));
+  });
+}
+
+void LiveTask::ExecStarted(const std::string& exec_id,
+                           absl::StatusOr<launch::ExecProcess> process) {
+  if (!process.ok()) return FailStart(exec_id, process.status());
+  const pid_t pid = process->pid;
+  if (absl::Status taken = TakeOverExec(exec_id, *std::move(process)); !taken.ok()) {
+    return FailStart(exec_id, std::move(taken));
+  }
+  const std::vector<task::Exit> exits = task_.StartFinished(exec_id, pid);
+  containerd::events::TaskExecStarted event;
+  event.set_container_id(spec_.id);
+  event.set_exec_id(exec_id);
+  event.set_pid(pid);
+  Publish("/tasks/exec-started", "containerd.events.TaskExecStarted", event);
+  LogLatency("exec");
+  Done<pid_t> done = std::move(member(exec_id).start_done);
+  done(pid);
+  Announce(exits);
+}
+
+absl::Status LiveTask::TakeOverExec(const std::string& exec_id, launch::ExecProcess process) {
+  Member& exec = member(exec_id);
+  exec.pidfd = std::move(process.pidfd);
+  BERTH_ASSIGN_OR_RETURN(
+      exec.watch,
+      ProcessWatch::Start(context_.loop, exec.pidfd,
+                          [this, exec_id](uint32_t status) { OnExit(exec_id, status); }),
+      _ << "watch the exec");
+  auto identity = ReadProcessIdentity(process.pid);
+  if (identity.ok()) exec.record.process = *identity;
+  WriteRecord(exec, journal::Stage::kRunning);
+  return ConnectIo(exec, process.console.valid(), std::move(process.console));
+}
+
+void LiveTask::FailStart(const std::string& exec_id, absl::Status reason) {
+  const absl::Time now = absl::Now();
+  Member& failed = member(exec_id);
+  const std::vector<task::Exit> exits = task_.StartFailed(exec_id, now);
+  if (!exec_id.empty()) {
+    // It may run already, when it is our side that failed.
+    if (failed.pidfd.valid()) {
+      ::syscall(SYS_pidfd_send_signal, failed.pidfd.get(), SIGKILL, nullptr, 0);
+    }
+    failed.record.exit_status = EndOf(exec_id).status;
+    failed.record.exited_at = now;
+    failed.io.reset();
+    WriteRecord(failed, journal::Stage::kExited);
+  }
+  Done<pid_t> done = std::move(failed.start_done);
+  done(std::move(reason));
+  Announce(exits);
+}
+
+// --- Exit ----------------------------------------------------------------------------------------
+
+void LiveTask::OnExit(const std::string& exec_id, uint32_t status) {
+  const absl::Time now = absl::Now();
+  Member& ended = member(exec_id);
+  if (create_phase_ == CreatePhase::kAborting) return;
+  ended.record.exit_status = status;
+  ended.record.exited_at = now;
+  WriteRecord(ended, journal::Stage::kExited);
+  if (exec_id.empty()) {
+    // Without a pid namespace of its own the rest of the container would run on. Nothing left is
+    // the usual answer.
+    container_.Kill(SIGKILL, launch::KillScope::kAll).IgnoreError();
+  }
+  Announce(task_.Exited(exec_id, status, now));
+}
+
+void LiveTask::Announce(const std::vector<task::Exit>& exits) {
+  for (const task::Exit& exit : exits) AnnounceOne(exit);
+}
+
+void LiveTask::AnnounceOne(const task::Exit& exit) {
+  const std::string exec_id = exit.exec_id;
+  if (exit.event == task::Exit::Event::kPublish) {
+    containerd::events::TaskExit event;
+    event.set_container_id(spec_.id);
+    event.set_id(exec_id.empty() ? spec_.id : exec_id);
+    event.set_pid(exit.pid);
+    event.set_exit_status(exit.status);
+    SetTimestamp(exit.at, event.mutable_exited_at());
+    Publish("/tasks/exit", "containerd.events.TaskExit", event, EventQueue::Weight::kExit,
+            [self = std::weak_ptr<LiveTask*>(self_), exec_id] {
+              const auto task = self.lock();
+              if (task == nullptr) return;
+              const auto found = (*task)->members_.find(exec_id);
+              if (found == (*task)->members_.end()) return;
+              found->second->record.exit_announced = true;
+              (*task)->WriteRecord(*found->second, found->second->record.stage);
+            });
+  }
+  Member& ended = member(exec_id);
+  for (Done<Ended>& waiter : std::exchange(ended.waiters, {})) waiter(EndOf(exec_id));
+  // A delete of a task that was only created waited for this.
+  if (exec_id.empty() && !ended.deleters.empty() && task_.BeginDelete("").ok()) RunDelete("");
+}
+
+Ended LiveTask::EndOf(const std::string& exec_id) const {
+  const task::Process& process = **task_.Find(exec_id);
+  return Ended{.pid = process.pid, .status = process.exit_status, .at = process.exited_at};
+}
+
+void LiveTask::Wait(const std::string& exec_id, Done<Ended> done) {
+  const auto process = task_.Find(exec_id);
+  if (!process.ok()) return done(process.status());
+  const task::State state = (*process)->state;
+  if (state == task::State::kStopped || state == task::State::kDeleting) {
+    return done(EndOf(exec_id));
+  }
+  member(exec_id).waiters.push_back(std::move(done));
+}
+
+// --- Delete --------------------------------------------------------------------------------------
+
+void LiveTask::Delete(const std::string& exec_id, Done<Ended> done) {
+  const absl::Status begun = task_.BeginDelete(exec_id);
+  if (!begun.ok() && !absl::IsAlreadyExists(begun)) return done(begun);
+  member(exec_id).deleters.push_back(std::move(done));
+  if (absl::IsAlreadyExists(begun)) return;  // joined
+  if ((*task_.Find(exec_id))->state == task::State::kCreated) {
+    // Its exit brings RunDelete.
+    container_.Kill(SIGKILL, launch::KillScope::kAll).IgnoreError();
+    return;
+  }
+  RunDelete(exec_id);
+}
+
+void LiveTask::RunDelete(const std::string& exec_id) {
+  if (exec_id.empty()) return DeleteInit();
+  Member& exec = member(exec_id);
+  if (exec.io == nullptr) return FinishDelete(exec_id, absl::OkStatus());
+  exec.io->Drain(kDrainLimit, [this, exec_id] { FinishDelete(exec_id, absl::OkStatus()); });
+}
+
+void LiveTask::DeleteInit() {
+  // At the same time: killing the cgroup ends those who still hold the pipes.
+  delete_parts_ = 2;
+  delete_status_ = absl::OkStatus();
+  container_.Cleanup([this](absl::Status status) { DeleteInitPart(std::move(status)); });
+  member("").io->Drain(kDrainLimit, [this] { DeleteInitPart(absl::OkStatus()); });
+}
+
+void LiveTask::DeleteInitPart(absl::Status status) {
+  delete_status_.Update(status);
+  if (--delete_parts_ == 0) FinishDelete("", delete_status_);
+}
+
+void LiveTask::FinishDelete(const std::string& exec_id, absl::Status status) {
+  Member& deleted = member(exec_id);
+  std::vector<Done<Ended>> deleters = std::exchange(deleted.deleters, {});
+  if (!status.ok()) {
+    task_.DeleteFailed(exec_id);
+    for (Done<Ended>& done : deleters) done(status);
+    return;
+  }
+  const Ended ended = EndOf(exec_id);
+  if (exec_id.empty()) {
+    for (const std::string& warning : container_.TakeWarnings()) context_.log.Warning(warning);
+    WriteRecord(deleted, journal::Stage::kDeleted);
+    containerd::events::TaskDelete event;
+    event.set_container_id(spec_.id);
+    event.set_pid(ended.pid);
+    event.set_exit_status(ended.status);
+    SetTimestamp(ended.at, event.mutable_exited_at());
+    Publish("/tasks/delete", "containerd.events.TaskDelete", event, EventQueue::Weight::kExit);
+  } else {
+    for (Done<Ended>& waiter : std::exchange(deleted.waiters, {})) {
+      waiter(absl::NotFoundError(absl::StrCat("exec \"", exec_id, "\" was deleted unstarted")));
+    }
+    if (absl::Status freed = journal_->Forget(exec_id); !freed.ok()) {
+      context_.log.Warning(freed.message());
+    }
+    // This may run inside a callback of the member's own streams.
+    context_.loop.Post([old = std::shared_ptr<Member>(std::move(members_.at(exec_id)))] {});
+    members_.erase(exec_id);
+    task_.ForgetExec(exec_id);
+    if (members_.size() == 1) ::malloc_trim(0);
+  }
+  for (Done<Ended>& done : deleters) done(ended);
+}
+
+// --- The rest ------------------------------------------------------------------------------------
+
+absl::Status LiveTask::Kill(const std::string& exec_id, int signal, launch::KillScope scope) {
+  BERTH_RETURN_IF_ERROR(task_.CheckSignal(exec_id));
+  if (exec_id.empty()) {
+    switch (create_phase_) {
+      case CreatePhase::kStreams:
+        FailCreate(absl::CancelledError("create was cancelled by a kill"));
+        return absl::OkStatus();
+      case CreatePhase::kContainer:
+        container_.Cancel();
+        return absl::OkStatus();
+      case CreatePhase::kAborting:
+        return absl::OkStatus();
+      case CreatePhase::kOver:
+        return container_.Kill(signal, scope);
+    }
+  }
+  const Member& exec = member(exec_id);
+  if (!exec.pidfd.valid()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot signal exec \"", exec_id, "\": it is starting"));
+  }
+  if (::syscall(SYS_pidfd_send_signal, exec.pidfd.get(), signal, nullptr, 0) != 0) {
+    if (errno == ESRCH) return absl::NotFoundError("process already finished");
+    return ErrnoStatus(errno, "pidfd_send_signal", exec_id);
+  }
+  return absl::OkStatus();
+}
+
+void LiveTask::Pause(StatusDone done) {
+  if (absl::Status status = task_.BeginPause(); !status.ok()) return done(status);
+  container_.Pause([this, done = std::move(done)](absl::Status status) mutable {
+    task_.FreezeFinished(status.ok() ? task::State::kPaused : task::State::kRunning);
+    if (status.ok()) {
+      containerd::events::TaskPaused event;
+      event.set_container_id(spec_.id);
+      Publish("/tasks/paused", "containerd.events.TaskPaused", event);
+    }
+    done(std::move(status));
+  });
+}
+
+void LiveTask::Resume(StatusDone done) {
+  if (absl::Status status = task_.BeginResume(); !status.ok()) return done(status);
+  container_.Resume([this, done = std::move(done)](absl::Status status) mutable {
+    task_.FreezeFinished(status.ok() ? task::State::kRunning : task::State::kPaused);
+    if (status.ok()) {
+      containerd::events::TaskResumed event;
+      event.set_container_id(spec_.id);
+      Publish("/tasks/resumed", "containerd.events.TaskResumed", event);
+    }
+    done(std::move(status));
+  });
+}
+
+absl::Status LiveTask::Update(absl::string_view resources_json) {
+  BERTH_RETURN_IF_ERROR(task_.CheckUpdate());
+  return container_.Update(resources_json);
+}
+
+absl::Status LiveTask::Resize(const std::string& exec_id, uint16_t columns, uint16_t rows) {
+  BERTH_ASSIGN_OR_RETURN(const task::Process* process, task_.Find(exec_id));
+  Member& resized = member(exec_id);
+  if (!process->stdio.terminal) {
+    return absl::FailedPreconditionError("the process has no terminal to resize");
+  }
+  if (process->pid == 0) {  // kept until there is a terminal
+    resized.size = {columns, rows};
+    return absl::OkStatus();
+  }
+  if (resized.io == nullptr) return absl::NotFoundError("process already finished");
+  return resized.io->Resize(columns, rows);
+}
+
+absl::Status LiveTask::CloseInput(const std::string& exec_id) {
+  BERTH_RETURN_IF_ERROR(task_.Find(exec_id).status());
+  Member& closed = member(exec_id);
+  closed.close_input = true;
+  if (closed.io != nullptr) closed.io->CloseInput();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::pair<pid_t, std::string>>> LiveTask::Pids() const {
+  BERTH_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, container_.Pids());
+  std::map<pid_t, std::string> execs;
+  for (const std::string& exec_id : task_.ExecIds()) {
+    const task::Process& process = **task_.Find(exec_id);
+    if (process.state != task::State::kStopped && process.pid != 0) execs[process.pid] = exec_id;
+  }
+  std::vector<std::pair<pid_t, std::string>> result;
+  for (const pid_t pid : pids) {
+    const auto exec = execs.find(pid);
+    result.emplace_back(pid, exec == execs.end() ? "" : exec->second);
+  }
+  return result;
+}
+
+absl::StatusOr<launch::StatsAny> LiveTask::Stats() const {
+  const task::State state = task_.init().state;
+  if (state == task::State::kCreating || state == task::State::kDeleting) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot measure task \"", spec_.id, "\": it is ", task::StateName(state)));
+  }
+  return container_.Stats();
+}
+
+void LiveTask::WriteRecord(Member& member, journal::Stage stage) {
+  member.record.stage = stage;
+  // Its room was allocated before, so this can hardly fail; what would refuse an exit for it?
+  if (absl::Status status = journal_->Write(member.record); !status.ok()) {
+    context_.log.Warning(absl::StrCat("journal, ignoring: ", status.message()));
+  }
+}
+
+void LiveTask::Publish(absl::string_view topic, absl::string_view type,
+                       const google::protobuf::MessageLite& event, EventQueue::Weight weight,
+                       EventQueue::OnAcknowledged on_acknowledged) {
+  context_.events.Publish(topic, type, event.SerializeAsString(), weight,
+                          std::move(on_acknowledged));
+}
+
+void LiveTask::LogLatency(absl::string_view verb) {
+  if (!context_.log.debug()) return;
+  std::string line = absl::StrCat(verb, " took");
+  for (const launch::StepTime& step : container_.latency()) {
+    absl::StrAppend(&line, " ", step.step, "=", step.nanoseconds / 1000, "us");
+  }
+  context_.log.Debug(line);
+}
+
+}  // namespace berth::service

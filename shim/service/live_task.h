@@ -1,0 +1,165 @@
+// One task of this shim: its states, its container, its streams, its journal, and who waits for it.
+//
+// Every verb is asynchronous on the loop; a `done` runs exactly once, possibly inside the call.
+// Kill and the queries never wait for a verb that is running.
+// Invariant: an exit is in the journal before anybody hears of it. Events are queued before the
+// answer they belong to. Loop-only. Owned by TaskService, which drops a task from the loop, never
+// from inside its callbacks.
+#ifndef BERTH_SHIM_SERVICE_LIVE_TASK_H_
+#define BERTH_SHIM_SERVICE_LIVE_TASK_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/journal/journal.h"
+#include "base/loop/loop.h"
+#include "google/protobuf/message_lite.h"
+#include "shim/io/process_io.h"
+#include "shim/launch/container.h"
+#include "shim/service/event_queue.h"
+#include "shim/service/process_watch.h"
+#include "shim/service/runtime_options.h"
+#include "shim/service/shim_log.h"
+#include "shim/task/task.h"
+
+namespace berth::service {
+
+template <typename T>
+using Done = absl::AnyInvocable<void(absl::StatusOr<T>)>;
+using StatusDone = absl::AnyInvocable<void(absl::Status)>;
+
+// What all tasks of a shim share; outlives them.
+struct ShimContext {
+  Loop& loop;
+  EventQueue& events;
+  const ShimLog& log;
+  std::string namespace_name;
+  std::string seccomp_cache_directory;
+};
+
+struct CreateSpec {
+  std::string id;
+  std::string bundle;
+  std::vector<launch::RootfsMount> rootfs_mounts;
+  task::Stdio stdio;
+  RuntimeOptions options;
+};
+
+struct Ended {
+  pid_t pid = 0;
+  uint32_t status = 0;
+  absl::Time at = absl::InfinitePast();
+};
+
+class LiveTask {
+ public:
+  LiveTask(ShimContext& context, CreateSpec spec, std::unique_ptr<journal::Writer> journal);
+  ~LiveTask();
+  LiveTask(const LiveTask&) = delete;
+  LiveTask& operator=(const LiveTask&) = delete;
+
+  const task::Task& state() const { return task_; }
+  const std::string& bundle() const { return spec_.bundle; }
+
+  // After an error the task is of no use: drop it.
+  void Create(Done<pid_t> done);
+  void Start(const std::string& exec_id, Done<pid_t> done);
+  // `process_json`: an OCI process.
+  absl::Status AddExec(const std::string& exec_id, task::Stdio stdio, std::string process_json);
+  // During Create any signal cancels it.
+  absl::Status Kill(const std::string& exec_id, int signal, launch::KillScope scope);
+  // A second delete joins the first. After init's, drop the task.
+  void Delete(const std::string& exec_id, Done<Ended> done);
+  void Wait(const std::string& exec_id, Done<Ended> done);
+  void Pause(StatusDone done);
+  void Resume(StatusDone done);
+  absl::Status Update(absl::string_view resources_json);
+  absl::Status Resize(const std::string& exec_id, uint16_t columns, uint16_t rows);
+  absl::Status CloseInput(const std::string& exec_id);
+  // Each process of the container, with the exec it is, if any.
+  absl::StatusOr<std::vector<std::pair<pid_t, std::string>>> Pids() const;
+  absl::StatusOr<launch::StatsAny> Stats() const;
+
+ private:
+  // One process, init's under the empty id.
+  struct Member {
+    journal::ProcessRecord record;
+    std::string process_json;  // of an exec until it starts
+    std::unique_ptr<io::ProcessIo> io;
+    UniqueFd pidfd;  // of an exec; init's is the container's
+    std::unique_ptr<ProcessWatch> watch;
+    Done<pid_t> start_done;
+    std::vector<Done<Ended>> waiters;
+    std::vector<Done<Ended>> deleters;
+    bool close_input = false;                           // asked for before there was an input
+    std::optional<std::pair<uint16_t, uint16_t>> size;  // asked for before there was a terminal
+  };
+
+  Member& member(const std::string& exec_id) { return *members_.at(exec_id); }
+  std::unique_ptr<io::ProcessIo> MakeIo(const task::Stdio& stdio) const;
+  launch::Stdio TakeStdio(io::ProcessIo& io) const;
+  // Applies what clients asked of the streams before they existed.
+  absl::Status ConnectIo(Member& member, bool terminal, UniqueFd console);
+
+  void CreateContainer(absl::Status opened);
+  void ContainerCreated(absl::Status status);
+  absl::Status TakeOverInit();
+  void AbortCreate(absl::Status reason);
+  void FailCreate(absl::Status reason);
+
+  void InitStarted(absl::Status status);
+  void StartExec(const std::string& exec_id, absl::Status opened);
+  void ExecStarted(const std::string& exec_id, absl::StatusOr<launch::ExecProcess> process);
+  absl::Status TakeOverExec(const std::string& exec_id, launch::ExecProcess process);
+  void FailStart(const std::string& exec_id, absl::Status reason);
+
+  void OnExit(const std::string& exec_id, uint32_t status);
+  void Announce(const std::vector<task::Exit>& exits);
+  void AnnounceOne(const task::Exit& exit);
+
+  void RunDelete(const std::string& exec_id);
+  void DeleteInit();
+  void DeleteInitPart(absl::Status status);
+  void FinishDelete(const std::string& exec_id, absl::Status status);
+
+  Ended EndOf(const std::string& exec_id) const;
+  void WriteRecord(Member& member, journal::Stage stage);
+  void Publish(absl::string_view topic, absl::string_view type,
+               const google::protobuf::MessageLite& event,
+               EventQueue::Weight weight = EventQueue::Weight::kNormal,
+               EventQueue::OnAcknowledged on_acknowledged = nullptr);
+  void PublishCreate();
+  void LogLatency(absl::string_view verb);
+
+  ShimContext& context_;
+  const CreateSpec spec_;
+  task::Task task_;
+  std::unique_ptr<journal::Writer> journal_;
+  launch::Container container_;
+  enum class CreatePhase {
+    kStreams,
+    kContainer,
+    kAborting,
+    kOver
+  } create_phase_ = CreatePhase::kStreams;
+  Done<pid_t> create_done_;
+  std::map<std::string, std::unique_ptr<Member>> members_;
+  int delete_parts_ = 0;  // of DeleteInit that still run
+  absl::Status delete_status_;
+  // Callbacks that may outlive the task hold a weak reference.
+  std::shared_ptr<LiveTask*> self_ = std::make_shared<LiveTask*>(this);
+};
+
+}  // namespace berth::service
+
+#endif  // BERTH_SHIM_SERVICE_LIVE_TASK_H_
