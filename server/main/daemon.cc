@@ -1,34 +1,21 @@
 #include "server/main/daemon.h"
 
-#include <grpcpp/grpcpp.h>
-#include <grpcpp/server_posix.h>
-
-#include <chrono>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "base/grpc/executor.h"
 #include "base/status/status_macros.h"
-#include "server/api/health_service.h"
-#include "server/api/introspection_service.h"
-#include "server/api/version_service.h"
+#include "server/events/exchange.h"
+#include "server/main/api_server.h"
 #include "server/main/api_socket.h"
-#include "server/main/plugin_list.h"
 #include "server/main/server_identity.h"
 #include "server/main/state_lock.h"
-#include "server/main/version.h"
+#include "server/main/storage.h"
+#include "server/main/task_engine.h"
 
 namespace berth {
 namespace {
-
-// Calls that are open when the daemon stops (Wait, Subscribe) get this long to end by themselves.
-constexpr std::chrono::milliseconds kShutdownGrace(500);
-constexpr int kMaxMetadataBytes = 64 << 10;
-
-struct ApiListener {
-  std::vector<UniqueFd> sockets;
-  SocketOwner owner;
-};
 
 absl::StatusOr<SocketOwner> OwnerOf(const SocketConfig& socket) {
   SocketOwner owner{static_cast<uid_t>(socket.uid), static_cast<gid_t>(socket.gid)};
@@ -55,33 +42,36 @@ class Daemon::Parts {
       : config_(config),
         log_(log),
         executor_(static_cast<size_t>(config.executor.threads),
-                  static_cast<size_t>(config.executor.queue_limit)) {}
+                  static_cast<size_t>(config.executor.queue_limit), "api") {}
 
   absl::Status Build(DaemonInheritance inheritance);
   void Stop();
 
  private:
   absl::Status LockDirectories();
-  absl::Status MakeServices();
-  absl::Status Serve(std::vector<InheritedSocket> inherited);
+  absl::Status StartTasks(DaemonInheritance& inheritance);
+  absl::Status StartServing(std::vector<InheritedSocket>& inherited);
+  void CleanUpBehind();
 
   const Config config_;
   const Logger& log_;
   std::optional<DirectoryLock> root_lock_;
   std::optional<DirectoryLock> state_lock_;
   Executor executor_;
-
-  std::unique_ptr<VersionService> version_service_;
-  std::unique_ptr<HealthService> health_service_;
-  std::unique_ptr<IntrospectionService> introspection_service_;
-  std::unique_ptr<grpc::Server> server_;
+  Exchange exchange_;
+  std::unique_ptr<Storage> storage_;
+  std::unique_ptr<TaskEngine> tasks_;
+  std::unique_ptr<ApiServer> server_;
   std::unique_ptr<Acceptor> acceptor_;
 };
 
 absl::Status Daemon::Parts::Build(DaemonInheritance inheritance) {
   BERTH_RETURN_IF_ERROR(LockDirectories());
-  BERTH_RETURN_IF_ERROR(MakeServices());
-  return Serve(std::move(inheritance.sockets));
+  BERTH_ASSIGN_OR_RETURN(storage_, Storage::Open(config_, exchange_, log_));
+  BERTH_RETURN_IF_ERROR(StartTasks(inheritance));
+  BERTH_RETURN_IF_ERROR(StartServing(inheritance.sockets));
+  CleanUpBehind();
+  return absl::OkStatus();
 }
 
 absl::Status Daemon::Parts::LockDirectories() {
@@ -93,51 +83,55 @@ absl::Status Daemon::Parts::LockDirectories() {
   return absl::OkStatus();
 }
 
-absl::Status Daemon::Parts::MakeServices() {
-  BERTH_ASSIGN_OR_RETURN(IntrospectionService::Identity identity, LoadServerIdentity(config_.root));
-  PluginFacts facts;
-  facts.root = config_.root;
-  facts.services = {"healthcheck", "introspection", "version"};
-  version_service_ = std::make_unique<VersionService>(kBerthVersion, "");
-  health_service_ = std::make_unique<HealthService>(std::vector<std::string>());
-  introspection_service_ =
-      std::make_unique<IntrospectionService>(ListPlugins(facts), std::move(identity), executor_);
+absl::Status Daemon::Parts::StartTasks(DaemonInheritance& inheritance) {
+  BERTH_ASSIGN_OR_RETURN(const SocketOwner owner, OwnerOf(config_.ttrpc));
+  BERTH_ASSIGN_OR_RETURN(UniqueFd listener,
+                         Listen(TtrpcAddress(config_), owner, inheritance.sockets));
+  BERTH_ASSIGN_OR_RETURN(tasks_, TaskEngine::Start({.config = config_,
+                                                    .nofile = inheritance.nofile,
+                                                    .ttrpc_listener = std::move(listener),
+                                                    .containers = storage_->containers(),
+                                                    .exchange = exchange_,
+                                                    .log = log_}));
   return absl::OkStatus();
 }
 
-absl::Status Daemon::Parts::Serve(std::vector<InheritedSocket> inherited) {
-  grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(static_cast<int>(config_.grpc.max_receive_bytes));
-  builder.SetMaxSendMessageSize(static_cast<int>(config_.grpc.max_send_bytes));
-  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
-  // Local clients may ping as often as they like; Go's do, and would be cut off.
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
-  builder.RegisterService(version_service_.get());
-  builder.RegisterService(health_service_.get());
-  builder.RegisterService(introspection_service_.get());
-  server_ = builder.BuildAndStart();
-  if (server_ == nullptr) return absl::InternalError("gRPC refused to start a server");
-  health_service_->SetStatus(HealthService::Response::SERVING);
-
+absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited) {
+  BERTH_ASSIGN_OR_RETURN(IntrospectionService::Identity identity, LoadServerIdentity(config_.root));
+  BERTH_ASSIGN_OR_RETURN(server_, ApiServer::Start({.config = config_,
+                                                    .identity = std::move(identity),
+                                                    .executor = executor_,
+                                                    .exchange = exchange_,
+                                                    .storage = *storage_,
+                                                    .tasks = tasks_->tasks()}));
   BERTH_ASSIGN_OR_RETURN(const SocketOwner owner, OwnerOf(config_.grpc.socket));
-  std::vector<UniqueFd> listeners;
   BERTH_ASSIGN_OR_RETURN(UniqueFd listener, Listen(GrpcAddress(config_), owner, inherited));
+  std::vector<UniqueFd> listeners;
   listeners.push_back(std::move(listener));
   acceptor_ = std::make_unique<Acceptor>(
-      std::move(listeners), owner, log_, [this](UniqueFd socket, Acceptor::Peer) {
-        grpc::AddInsecureChannelFromFd(server_.get(), socket.Release());
-      });
+      std::move(listeners), owner, log_,
+      [this](UniqueFd socket, Acceptor::Peer) { server_->AddConnection(std::move(socket)); });
   return acceptor_->Start();
+}
+
+// What the last daemon left goes while clients are served already.
+void Daemon::Parts::CleanUpBehind() {
+  storage_->StartCollecting();
+  executor_.PostContinuation([this] {
+    const absl::Status status = storage_->RemoveLeftovers();
+    if (!status.ok()) {
+      log_.Warning("ignoring that something is left of what was removed", {{"error", status}});
+    }
+  });
 }
 
 void Daemon::Parts::Stop() {
   if (acceptor_ != nullptr) acceptor_->Stop();
-  if (health_service_ != nullptr) {
-    health_service_->SetStatus(HealthService::Response::NOT_SERVING);
-    health_service_->Close();
-  }
-  if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+  exchange_.Close();
+  if (server_ != nullptr) server_->Stop();
   executor_.Stop();
+  if (tasks_ != nullptr) tasks_->Stop();
+  if (storage_ != nullptr) storage_->Close();
 }
 
 Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

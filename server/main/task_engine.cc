@@ -1,0 +1,80 @@
+#include "server/main/task_engine.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status/status_macros.h"
+#include "server/main/program_path.h"
+
+namespace berth {
+namespace {
+
+constexpr char kDefaultSearchPath[] =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+std::string SearchPath() {
+  const char* path = ::getenv("PATH");
+  return path == nullptr || *path == '\0' ? kDefaultSearchPath : path;
+}
+
+bool IsDebugging(const Config& config) {
+  return config.debug.level == "debug" || config.debug.level == "trace";
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TaskEngine>> TaskEngine::Start(Inputs inputs) {
+  const Config& config = inputs.config;
+  BERTH_ASSIGN_OR_RETURN(const std::string shim_path,
+                         ProgramPath(config.runtime.shim, "berth-shim"));
+  BERTH_ASSIGN_OR_RETURN(ShimBinary shim, ShimBinary::Load(shim_path),
+                         _ << "runtime.shim names the program that runs containers");
+  BERTH_ASSIGN_OR_RETURN(std::unique_ptr<LoopThread> loop, LoopThread::Create());
+  std::unique_ptr<TaskEngine> engine(
+      new TaskEngine(std::move(shim), std::move(loop), static_cast<size_t>(config.executor.threads),
+                     static_cast<size_t>(config.executor.queue_limit)));
+
+  ShimLauncher::Options launcher;
+  launcher.state = config.state;
+  launcher.address = GrpcAddress(config);
+  launcher.ttrpc_address = TtrpcAddress(config);
+  launcher.nofile = inputs.nofile;
+  launcher.verbosity = IsDebugging(config) ? ShimLauncher::Options::Verbosity::kDebug
+                                           : ShimLauncher::Options::Verbosity::kNormal;
+  launcher.search_path = SearchPath();
+  engine->launcher_ = std::make_unique<ShimLauncher>(std::move(launcher), engine->shim_);
+
+  engine->events_ = std::make_unique<EventsTtrpc>(engine->loop_->loop(), inputs.exchange);
+  BERTH_RETURN_IF_ERROR(engine->events_->Serve(std::move(inputs.ttrpc_listener)))
+      << "serve the shims' events";
+
+  TaskManager::Options options;
+  options.state = config.state;
+  options.root = config.root;
+  options.creator.aliases = config.runtime_aliases;
+  options.creator.search_path = SearchPath();
+  metadata::ContainerStore& containers = inputs.containers;
+  engine->tasks_ = std::make_unique<TaskManager>(
+      engine->loop_->loop(), engine->executor_,
+      [&containers](const std::string& ns, const std::string& id) {
+        return containers.Get({.ns = ns}, id);
+      },
+      *engine->launcher_, inputs.exchange, inputs.log, std::move(options));
+  BERTH_RETURN_IF_ERROR(engine->tasks_->Adopt()) << "take over running containers";
+  engine->loop_->Start();
+  return engine;
+}
+
+TaskEngine::~TaskEngine() { Stop(); }
+
+void TaskEngine::Stop() {
+  if (std::exchange(stopped_, true)) return;
+  if (tasks_ != nullptr) tasks_->Stop();
+  executor_.Stop();
+  loop_->Stop();
+}
+
+}  // namespace berth
