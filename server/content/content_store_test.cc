@@ -264,7 +264,7 @@ TEST_F(ContentStoreTest, LabelsChangeByMaskAndByNone) {
   ContentStore::Info info;
   info.set_digest(HashString("x").text());
   (*info.mutable_labels())["a"] = "3";
-  auto updated = store_->Update(caller_, info, {{"labels.a", "labels.b"}});
+  auto updated = store_->Update(caller_, info, std::vector<std::string>{"labels.a", "labels.b"});
   ASSERT_TRUE(updated.ok()) << updated.status();
   EXPECT_EQ(updated->labels().at("a"), "3");
   EXPECT_EQ(updated->labels_size(), 1);
