@@ -354,7 +354,7 @@ absl::Status SnapshotStore::Commit(const Caller& caller, absl::string_view snaps
   const absl::Status status = backend->Commit(committed.backend_key, active.backend_key, options);
   if (is_taken) return RefuseExisting(caller, space, commit.name);
   if (!status.ok()) return Explain(status, "commit", commit.key);
-  Tell(Change::kReleased);
+  Tell(Change::kAdded);
   return absl::OkStatus();
 }
 
