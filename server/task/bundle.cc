@@ -160,6 +160,9 @@ absl::Status BundleStore::Fill(const std::string& path, const std::string& work,
   if (!options.empty()) {
     BERTH_RETURN_IF_ERROR(WriteNewFile(absl::StrCat(path, "/options.json"), options, 0600));
   }
+  if (!contents.address.empty()) {
+    BERTH_RETURN_IF_ERROR(WriteNewFile(absl::StrCat(path, "/address"), contents.address, 0600));
+  }
   if (!contents.shim_binary.empty()) {
     BERTH_RETURN_IF_ERROR(
         WriteNewFile(absl::StrCat(path, "/shim-binary-path"), contents.shim_binary, 0600));

@@ -33,8 +33,8 @@ struct TaskKey {
 struct BundleContents {
   std::string config_json;
   google::protobuf::Any options;  // the runtime's; may be empty
-  std::string runtime_name;       // as the container's record says
   std::string shim_binary;        // path of a foreign shim; empty for our own
+  std::string address;  // of our own shim's socket, "unix://..."; a foreign one writes it itself
 };
 
 class BundleStore {

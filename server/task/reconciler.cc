@@ -144,7 +144,7 @@ void Reconciler::Settle(const JobPtr& job) {
         end.execs.push_back(std::move(exit));
       }
     }
-    if (end.existed) Announce(*job, end);
+    if (end.existed && job->bundle.announcer == Bundle::Announcer::kUs) Announce(*job, end);
     if (job->callbacks.on_end) job->callbacks.on_end(end);
   }
   job->delete_done ? RemoveBundle(job) : RunDelete(job);

@@ -55,6 +55,8 @@ class Reconciler {
     std::string foreign_binary;  // empty: our own shim, which keeps a journal
     // What the daemon knows of a foreign shim's task, which keeps no journal of ours.
     bool foreign_task_existed = false;
+    // kShim: it ended in order, having told everything; there is nothing left to announce.
+    enum class Announcer { kUs, kShim } announcer = Announcer::kUs;
   };
   struct Options {
     absl::Duration delete_timeout = absl::Seconds(30);

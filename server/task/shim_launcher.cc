@@ -1,19 +1,14 @@
 #include "server/task/shim_launcher.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "base/digest/hasher.h"
 #include "base/os/fd_factories.h"
-#include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 
@@ -23,19 +18,7 @@ namespace {
 constexpr int kSocketFd = 3;
 constexpr int kBundleFd = 4;
 constexpr int kBacklog = 128;
-constexpr int kMaxOomScore = 1000;
 constexpr char kShimLog[] = "shim.log";
-
-// The kernel kills a shim before the daemon, never the other way round. Raising needs no privilege.
-absl::Status SetOomScore(pid_t pid) {
-  BERTH_ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/oom_score_adj", 64));
-  int score = 0;
-  if (!absl::SimpleAtoi(absl::StripSuffix(own, "\n"), &score)) {
-    return absl::InternalError(absl::StrCat("/proc/self/oom_score_adj reads \"", own, "\""));
-  }
-  return WriteControlFileAt(BorrowedFd(AT_FDCWD), absl::StrCat("/proc/", pid, "/oom_score_adj"),
-                            absl::StrCat(std::min(score + 1, kMaxOomScore)));
-}
 
 }  // namespace
 
@@ -74,12 +57,11 @@ absl::StatusOr<LaunchedShim> ShimLauncher::Launch(const TaskKey& key,
   spawn.working_directory = bundle;
   spawn.session = SpawnOptions::Session::kNew;
   BERTH_ASSIGN_OR_RETURN(ChildProcess child, Spawn(spawn), _ << "start the shim of " << key.id);
-  // The shim does nothing before its first call comes, so that these reach all its children.
+  // The shim starts nothing before its first call comes, so that this reaches all its children.
   if (options_.nofile.has_value() &&
       ::prlimit(child.pid(), RLIMIT_NOFILE, &*options_.nofile, nullptr) != 0) {
     return ErrnoStatus(errno, "prlimit(RLIMIT_NOFILE)", absl::StrCat(child.pid()));
   }
-  BERTH_RETURN_IF_ERROR(SetOomScore(child.pid())) << "set the shim's OOM score";
   BERTH_ASSIGN_OR_RETURN(UniqueFd connection, ConnectUnix(socket_path, SOCK_NONBLOCK));
   LaunchedShim shim;
   shim.pid = child.pid();

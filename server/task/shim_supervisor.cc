@@ -18,6 +18,7 @@
 #include "google/protobuf/empty.pb.h"
 #include "nlohmann/json.hpp"
 #include "proto/containerd/task/v2/task.pb.h"
+#include "server/task/shim_log_pipe.h"
 
 namespace berth {
 
@@ -57,6 +58,15 @@ ShimSupervisor::ShimSupervisor(Loop& loop, Executor& executor, TaskTable& tasks,
       commands_(loop, executor, CommandRunner::Limits()),
       reconciler_(loop, executor, bundles, launcher, commands_, events, log, options.reconciler) {}
 
+void ShimSupervisor::OpenLog(const TaskPtr& task) {
+  auto pipe = ShimLogPipe::Open(loop_, task->bundle(),
+                                absl::StrCat(task->key().ns, "/", task->key().id), log_);
+  if (pipe.ok()) return task->set_log_pipe(*std::move(pipe));
+  log_.Warning(
+      "ignoring the log of a foreign shim",
+      {{"namespace", task->key().ns}, {"container", task->key().id}, {"error", pipe.status()}});
+}
+
 absl::Status ShimSupervisor::Attach(const TaskPtr& task, Task::Shim shim) {
   // Weak: the task owns this callback.
   return task->Attach(std::move(shim),
@@ -71,8 +81,11 @@ void ShimSupervisor::OnShimGone(const TaskPtr& task, const std::string& how) {
     case TaskStage::kCreating:  // its Create call fails, and whoever made it goes on from there
     case TaskStage::kLost:
       return;
-    case TaskStage::kDeleting:
-      return Clean(task);
+    case TaskStage::kDeleting: {
+      // A shim that was told to end, and did, has sent all its events before.
+      const bool in_order = !task->shim_killed() && !absl::StartsWith(how, "signal");
+      return Clean(task, in_order ? Announcer::kShim : Announcer::kUs);
+    }
     case TaskStage::kReady:
       log_.Warning("a shim ended unexpectedly; removing what it left",
                    {{"namespace", task->key().ns}, {"container", task->key().id}, {"how", how}});
@@ -108,7 +121,7 @@ void ShimSupervisor::WhenRemoved(const TaskPtr& task, absl::AnyInvocable<void()>
   when_removed_[task.get()].push_back(std::move(callback));
 }
 
-void ShimSupervisor::Clean(const TaskPtr& task) {
+void ShimSupervisor::Clean(const TaskPtr& task, Announcer announcer) {
   if (!cleaning_.insert(task.get()).second) return;  // a slow shim and its lost connection both ask
   Reconciler::Bundle bundle;
   bundle.key = task->key();
@@ -117,6 +130,7 @@ void ShimSupervisor::Clean(const TaskPtr& task) {
       task->foreign_binary().empty() ? launcher_.SocketPath(task->key()) : std::string();
   bundle.foreign_binary = task->foreign_binary();
   bundle.foreign_task_existed = task->stage() == TaskStage::kLost;
+  bundle.announcer = announcer;
   reconciler_.Clean(std::move(bundle),
                     {.on_end = [task](const TaskEnd& end) { task->OnEnd(end); },
                      .on_removed =
@@ -144,6 +158,7 @@ void ShimSupervisor::AdoptOne(const TaskKey& key) {
   const absl::StatusOr<std::string> foreign = bundles_.ShimBinaryOf(key);
   if (foreign.ok() && !foreign->empty()) {
     task->set_foreign_binary(*foreign);
+    OpenLog(task);
     return AdoptByConnection(task, ForeignSocket(task));
   }
   const std::string socket_path = launcher_.SocketPath(key);

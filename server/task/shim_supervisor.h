@@ -44,6 +44,8 @@ class ShimSupervisor {
 
   CommandRunner& commands() { return commands_; }
 
+  // Reads what a foreign shim logs; it is opened before the shim is started, which waits for it.
+  void OpenLog(const TaskPtr& task);
   // Gives `task` its shim, and watches it from now on.
   absl::Status Attach(const TaskPtr& task, Task::Shim shim);
   // Ends the shim of a task that has no container (any more), removes what is left and takes the
@@ -62,7 +64,8 @@ class ShimSupervisor {
 
  private:
   void OnShimGone(const TaskPtr& task, const std::string& how);
-  void Clean(const TaskPtr& task);
+  using Announcer = Reconciler::Bundle::Announcer;
+  void Clean(const TaskPtr& task, Announcer announcer = Announcer::kUs);
   void AdoptOne(const TaskKey& key);
   void AdoptByConnection(const TaskPtr& task, const std::string& socket_path);
   std::string ForeignSocket(const TaskPtr& task) const;

@@ -38,7 +38,9 @@ absl::Status Task::Attach(Shim shim, absl::AnyInvocable<void(const std::string& 
 }
 
 void Task::KillShim() {
-  if (process_ != nullptr) process_->Kill();
+  if (process_ == nullptr || process_->ended()) return;
+  shim_killed_ = true;
+  process_->Kill();
 }
 
 absl::Status Task::CheckReady() const {
@@ -135,6 +137,7 @@ void Task::Release(const absl::Status& reason) {
   released_ = true;
   on_gone_ = nullptr;
   process_.reset();
+  log_pipe_.reset();
   queue_->Close();
   if (link_ != nullptr) link_->Close();
   waiters_.AnswerAll(reason);

@@ -26,6 +26,7 @@
 #include "server/task/operation_queue.h"
 #include "server/task/reconciler.h"
 #include "server/task/shim_link.h"
+#include "server/task/shim_log_pipe.h"
 #include "server/task/shim_process.h"
 
 namespace berth {
@@ -50,6 +51,8 @@ class Task : public std::enable_shared_from_this<Task> {
   const std::string& foreign_binary() const { return foreign_binary_; }
   void set_foreign_binary(std::string path) { foreign_binary_ = std::move(path); }
 
+  void set_log_pipe(std::unique_ptr<ShimLogPipe> pipe) { log_pipe_ = std::move(pipe); }
+
   OperationQueue& queue() { return *queue_; }
 
   // Gives the task its shim. `on_gone` runs once when the process ends; for a shim whose process
@@ -68,6 +71,7 @@ class Task : public std::enable_shared_from_this<Task> {
   ShimProcess* process() { return process_.get(); }
   // Ends the shim's process by force.
   void KillShim();
+  bool shim_killed() const { return shim_killed_; }
 
   // Asks the shim, whatever the stage. Requires: has_shim().
   template <typename Response>
@@ -113,7 +117,9 @@ class Task : public std::enable_shared_from_this<Task> {
   TaskStage stage_ = TaskStage::kCreating;
   bool create_cancelled_ = false;
   bool released_ = false;
+  bool shim_killed_ = false;
   const std::shared_ptr<OperationQueue> queue_;
+  std::unique_ptr<ShimLogPipe> log_pipe_;  // of a foreign shim
   std::unique_ptr<ShimLink> link_;
   std::unique_ptr<ShimProcess> process_;
   absl::AnyInvocable<void(const std::string&)> on_gone_;

@@ -136,8 +136,10 @@ absl::StatusOr<TaskCreator::Prepared> TaskCreator::Prepare(const TaskKey& key,
   BundleContents contents;
   contents.config_json = container.spec().value();
   contents.options = prepared.options;
-  contents.runtime_name = runtime.name;
   contents.shim_binary = runtime.shim_binary;
+  if (contents.shim_binary.empty()) {
+    contents.address = absl::StrCat("unix://", launcher_.SocketPath(key));
+  }
   BERTH_RETURN_IF_ERROR(bundles_.Create(key, contents));
   if (!prepared.foreign_binary.empty()) return prepared;
   absl::StatusOr<LaunchedShim> shim = launcher_.Launch(key, bundles_.PathOf(key));
@@ -176,6 +178,7 @@ void TaskCreator::OnPrepared(const JobPtr& job, absl::StatusOr<Prepared> prepare
 }
 
 void TaskCreator::StartForeign(const JobPtr& job, const std::string& binary) {
+  supervisor_.OpenLog(job->task);
   std::string input;
   if (!job->options.type_url().empty()) input = job->options.SerializeAsString();
   supervisor_.commands().Run(

@@ -223,8 +223,6 @@ class FakeShim {
       if (process->record.stage == journal::Stage::kRunning) {
         return call.Reply(absl::FailedPreconditionError("cannot delete a running process"));
       }
-      process->record.exit_announced = true;
-      process->record.delete_announced = true;
       api::DeleteResponse response;
       response.set_pid(static_cast<uint32_t>(process->record.process.pid));
       response.set_exit_status(process->record.exit_status);
