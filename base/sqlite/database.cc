@@ -19,6 +19,8 @@ namespace {
 // A passive checkpoint cannot shrink the log while readers or writers never pause; beyond this
 // length they are made to.
 constexpr int kForcedCheckpointFactor = 16;
+// Beyond this one the background thread does not keep up, and the writers wait for a checkpoint.
+constexpr int kInlineCheckpointFactor = 32;
 
 std::string DirectoryOf(absl::string_view path) {
   const size_t slash = path.rfind('/');
@@ -59,9 +61,12 @@ absl::Status Database::OpenConnections(const Migrations& migrations) {
   }
   BERTH_ASSIGN_OR_RETURN(writer_, Connection::Open(path_, Connection::Access::kReadWrite));
   // NORMAL: commits do not sync (WalSync does), checkpoints sync log and file in the right order.
-  // The log keeps its length when it is reused, which keeps fdatasync cheap.
-  BERTH_RETURN_IF_ERROR(writer_->Execute(
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=67108864;"));
+  // The log keeps its length when it is reused, which keeps fdatasync cheap. Debian's SQLite would
+  // overwrite deleted rows with zeros, which doubles what a deletion writes and protects nothing
+  // here.
+  BERTH_RETURN_IF_ERROR(
+      writer_->Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+                       "PRAGMA journal_size_limit=67108864; PRAGMA secure_delete=OFF;"));
   ::sqlite3_wal_hook(writer_->handle(), RecordWalPages, &wal_pages_);
   BERTH_RETURN_IF_ERROR(Migrate(*writer_, migrations));
   // The log's file exists after the first read in WAL mode.
@@ -77,6 +82,11 @@ absl::Status Database::OpenConnections(const Migrations& migrations) {
   background_ = std::thread([this] { BackgroundLoop(); });
   return absl::OkStatus();
 }
+
+Database::Database(std::string path, DatabaseOptions options)
+    : path_(std::move(path)),
+      options_(options),
+      inline_checkpoint_pages_(kInlineCheckpointFactor * options.checkpoint_after_pages) {}
 
 Database::~Database() {
   Close().IgnoreError();  // a destructor cannot report; whoever cares has called Close
@@ -121,6 +131,7 @@ absl::Status Database::Write(WriteMode mode, Operation operation) {
 void Database::RunGroup(const std::vector<Pending*>& group) {
   absl::Status status = wal_sync_->Broken();
   if (status.ok()) {
+    ShortenLog();
     writing_thread_.store(std::this_thread::get_id());
     status = RunInTransaction(group);
     writing_thread_.store(std::thread::id());
@@ -135,6 +146,16 @@ void Database::RunGroup(const std::vector<Pending*>& group) {
   const uint64_t commit = wal_sync_->Committed();
   for (Pending* member : group) member->commit = commit;
   NoteCommit(group);
+}
+
+void Database::ShortenLog() {
+  const int pages = wal_pages_.load(std::memory_order_relaxed);
+  if (pages < inline_checkpoint_pages_) return;
+  const int rc = ::sqlite3_wal_checkpoint_v2(writer_->handle(), nullptr, SQLITE_CHECKPOINT_RESTART,
+                                             nullptr, nullptr);
+  // A reader that lasts must not make every write wait: the next try comes at twice the length.
+  inline_checkpoint_pages_ =
+      rc == SQLITE_OK ? kInlineCheckpointFactor * options_.checkpoint_after_pages : 2 * pages;
 }
 
 absl::Status Database::RunInTransaction(const std::vector<Pending*>& group) {

@@ -81,10 +81,12 @@ class Database {
  private:
   struct Pending;
 
-  Database(std::string path, DatabaseOptions options) : path_(std::move(path)), options_(options) {}
+  Database(std::string path, DatabaseOptions options);
 
   absl::Status OpenConnections(const Migrations& migrations);
   void RunGroup(const std::vector<Pending*>& group);
+  // Called by the head of the queue between two transactions.
+  void ShortenLog();
   absl::Status RunInTransaction(const std::vector<Pending*>& group);
   void RunOne(Pending& pending, bool alone);
   void NoteCommit(const std::vector<Pending*>& group) ABSL_LOCKS_EXCLUDED(background_mutex_);
@@ -99,6 +101,7 @@ class Database {
   std::unique_ptr<Connection> checkpointer_;  // used by the background thread only
   std::unique_ptr<WalSync> wal_sync_;         // set once in Open
   std::atomic<int> wal_pages_{0};             // length of the log after the last commit
+  int inline_checkpoint_pages_;               // used by the head of the queue only
   std::atomic<std::thread::id> writing_thread_{};
 
   absl::Mutex mutex_;

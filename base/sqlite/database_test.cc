@@ -278,7 +278,8 @@ TEST_F(DatabaseTest, TheLogStaysShortUnderManyWrites) {
   ASSERT_TRUE(database->Sync().ok());
   struct stat log;
   ASSERT_EQ(::stat(absl::StrCat(path_, "-wal").c_str(), &log), 0);
-  // Without checkpoints each insert adds at least one page of 4 KiB: 8 MiB.
+  // Without checkpoints each insert adds at least one page of 4 KiB: 8 MiB. At 640 pages, 2.5 MiB,
+  // the writer itself shortens the log, however slow the background thread is.
   EXPECT_LT(log.st_size, 4 << 20);
   EXPECT_EQ(Count(*database), 2000);
 }
