@@ -8,6 +8,7 @@
 
 #include "base/status/status_macros.h"
 #include "server/api/containers_service.h"
+#include "server/api/content_service.h"
 #include "server/api/events_service.h"
 #include "server/api/images_service.h"
 #include "server/api/leases_service.h"
@@ -47,6 +48,7 @@ void ApiServer::AddServices(Inputs& inputs) {
   Executor& executor = inputs.executor;
   EventSink& events = inputs.exchange;
   Add("containers", std::make_unique<ContainersService>(storage.containers(), events, executor));
+  Add("content", std::make_unique<ContentService>(storage.content(), executor));
   Add("events", std::make_unique<EventsService>(inputs.exchange));
   Add("images",
       std::make_unique<ImagesService>(storage.images(), events, storage.collector(), executor));

@@ -81,10 +81,9 @@ std::string TableReport(const Results& fast, const Results& slow) {
   absl::StrAppendFormat(&out, "lives per second   %19.1f   %19.1f   %6.1fx\n",
                         fast.LivesPerSecond(), slow.LivesPerSecond(),
                         fast.LivesPerSecond() / slow.LivesPerSecond());
-  absl::StrAppendFormat(
-      &out, "%s is %.1f times faster (p10 %.1f, p90 %.1f over %d turns, %d lives each)\n",
-      fast.name(), ratios.Percentile(0.5), ratios.Percentile(0.1), ratios.Percentile(0.9),
-      ratios.count(), fast.total().count());
+  absl::StrAppendFormat(&out, "ratio: %.1f (p10 %.1f, p90 %.1f; %d turns, %d lives on each)\n",
+                        ratios.Percentile(0.5), ratios.Percentile(0.1), ratios.Percentile(0.9),
+                        ratios.count(), fast.total().count());
   return out;
 }
 
