@@ -1,6 +1,7 @@
 // What a daemon finds that starts after another, and what it makes of it.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,8 +11,10 @@
 #include "base/journal/journal_format.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
+#include "base/ttrpc/client.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/containerd/task/v2/task.pb.h"
 #include "server/task/testing/task_fixture.h"
 
 namespace berth {
@@ -30,6 +33,21 @@ class AdoptionTest : public TaskFixture {
     ASSERT_GT(shim, 0);
     ::kill(shim, SIGKILL);
     ASSERT_EQ(::waitpid(shim, nullptr, 0), shim);
+  }
+  // Calls a shim as a daemon would, while none runs.
+  void AskShim(const std::string& id, const std::string& method, std::string payload) {
+    auto loop = Loop::Create();
+    ASSERT_TRUE(loop.ok());
+    auto socket = ConnectUnix(launcher_->SocketPath({"default", id}), SOCK_NONBLOCK);
+    ASSERT_TRUE(socket.ok()) << socket.status();
+    ttrpc::Client client(**loop, *std::move(socket), [](const absl::Status&) {});
+    bool answered = false;
+    client.Call("containerd.task.v2.Task", method, std::move(payload), {}, kPatience,
+                [&](absl::StatusOr<std::string> answer) {
+                  EXPECT_TRUE(answer.ok()) << answer.status();
+                  answered = true;
+                });
+    while (!answered) ASSERT_TRUE((*loop)->RunOnce(kPatience).ok());
   }
   void RunContainer(const std::string& id, const std::string& behaviour = "") {
     AddContainer(id, behaviour);
@@ -135,6 +153,25 @@ TEST_F(AdoptionTest, ACreateThatNobodyWaitsForAnyMoreIsUndone) {
   ASSERT_TRUE(WaitForRemoval("web"));
   EXPECT_EQ(::kill(shim, 0), -1);
   EXPECT_THAT(Events(), IsEmpty());
+}
+
+TEST_F(AdoptionTest, ADeleteThatWasCutShortIsFinished) {
+  for (const bool shim_lives : {true, false}) {
+    RunContainer("web", "exit-7");
+    ASSERT_EQ(BeginWait("web").Get()->exit_status(), 7u);
+    EndDaemon();
+    // What the daemon has done when it is killed after the shim's answer to Delete.
+    containerd::task::v2::DeleteRequest request;
+    request.set_id("web");
+    AskShim("web", "Delete", request.SerializeAsString());
+    const pid_t shim = ShimPid("web");
+    if (!shim_lives) KillShim("web");
+    StartDaemon();
+    ASSERT_TRUE(WaitForRemoval("web"));
+    EXPECT_EQ(::kill(shim, 0), -1);
+  }
+  // The living shim tells by itself; for the killed one, whose news nobody acknowledged, we do.
+  EXPECT_THAT(Events(), ElementsAre("exit web 7", "delete web 7"));
 }
 
 TEST_F(AdoptionTest, CreateWaitsForTheRemovalOfAnEarlierDaemonsRemains) {
