@@ -3,7 +3,9 @@
 //   parent (the shim)                              child (init, before it is the program)
 //   clone3 ----------------------------------------> namespaces
 //                                    <-- kInitPid     only from the assistant of a user namespace
-//   cgroup made, pid placed, maps written
+//   maps written
+//   kMapped ------------------------------------->   only with a user namespace
+//   cgroup made, pid placed, seccomp compiled
 //   kPlaced ------------------------------------->   (needed before cgroup mounts)
 //                                                    rootfs, mounts
 //                                    <-- kMountsDone  only with prestart or createRuntime hooks
@@ -87,7 +89,7 @@ struct Report {
   char detail[1024];
 };
 
-enum class CommandKind : uint8_t { kPlaced, kHooksDone, kStart };
+enum class CommandKind : uint8_t { kMapped, kPlaced, kHooksDone, kStart };
 
 // From parent to child.
 struct Command {

@@ -24,17 +24,13 @@
 #include "absl/time/time.h"
 #include "base/loop/loop.h"
 #include "base/os/unique_fd.h"
+#include "shim/rootfs/rootfs_mount.h"
 
 namespace berth::launch {
 
-// A mount of the root filesystem as a snapshotter describes it. `target` is relative to the root
-// and empty as a rule.
-struct RootfsMount {
-  std::string type;
-  std::string source;
-  std::string target;
-  std::vector<std::string> options;
-};
+// A mount of the root filesystem as a snapshotter describes it: type, source, target (relative to
+// the root, empty as a rule), options.
+using RootfsMount = rootfs::RootfsMount;
 
 // The process's own ends. An invalid descriptor means /dev/null. Ignored with a terminal.
 struct Stdio {
@@ -64,6 +60,9 @@ struct CreateOptions {
   std::string seccomp_cache_directory;  // mode 0700; empty: compile every time
   // Descriptors that the process gets as 3, 4, ...: runc's --preserve-fds.
   std::vector<UniqueFd> preserved_fds;
+  // A listening SOCK_SEQPACKET socket. When valid, init waits there for the process that starts it
+  // (StartDetached), so that the creating process may end; Start is then not available.
+  UniqueFd start_listener;
   absl::Duration timeout = absl::Minutes(2);  // of set-up without hooks (they have their own)
 };
 
@@ -158,6 +157,15 @@ class Container {
   // hooks. Idempotent: a second call after an error resumes. Init should have been reaped (if it
   // has not, it is killed and left for the caller to reap).
   void Cleanup(Done done);
+
+  // Starts a container that another process created with a start_listener bound at `socket_path`.
+  // Blocks while startContainer hooks run. Errors: as Start, without poststart hooks.
+  static absl::Status StartDetached(const std::string& socket_path);
+  // A Container for one that another process created: Exec, Kill, Pause, Resume, Update, Stats and
+  // Pids work on it. `init_start_time_ticks` guards against a reused pid. Errors: NOT_FOUND when
+  // init ended.
+  static absl::StatusOr<std::unique_ptr<Container>> Attach(
+      Loop& loop, const CleanupRecord& record, const std::string& seccomp_cache_directory);
 
   // The same for a container whose shim is gone. Blocks, at most `timeout`.
   static absl::Status CleanupFromRecord(const CleanupRecord& record, absl::Duration timeout);

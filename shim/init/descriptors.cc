@@ -1,0 +1,39 @@
+#include "shim/init/descriptors.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+
+namespace berth::init {
+
+void CloseAllBut(int* keep, size_t count) {
+  std::sort(keep, keep + count);
+  unsigned next = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (keep[i] < 0) continue;
+    const unsigned fd = static_cast<unsigned>(keep[i]);
+    if (fd > next) ::syscall(SYS_close_range, next, fd - 1, 0);
+    if (fd + 1 > next) next = fd + 1;
+  }
+  ::syscall(SYS_close_range, next, UINT_MAX, 0);
+}
+
+void ResetSignals() {
+  // Only handlers and ignored signals differ from the default; the shim has few, but which is its
+  // business.
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction now;
+    if (::sigaction(signal, nullptr, &now) != 0 || now.sa_handler == SIG_DFL) continue;
+    now = {};
+    now.sa_handler = SIG_DFL;
+    ::sigaction(signal, &now, nullptr);
+  }
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+}  // namespace berth::init

@@ -1,0 +1,24 @@
+// What an exec does between clone3 and its program: join the container, become the process.
+//
+// ExecPlan is made by the parent before the clone and only read here. Thread-hostile: does not
+// return.
+#ifndef BERTH_SHIM_INIT_EXEC_MAIN_H_
+#define BERTH_SHIM_INIT_EXEC_MAIN_H_
+
+#include "shim/init/process_setup.h"
+
+namespace berth::init {
+
+struct ExecPlan {
+  ProcessSetup process;
+  int control = -1;
+  int init_pidfd = -1;  // whose namespaces to join
+  int namespaces = 0;   // CLONE_NEW* that init does not share with us, without pid
+  bool user_namespace = false;
+};
+
+[[noreturn]] void RunExec(ExecPlan& plan);
+
+}  // namespace berth::init
+
+#endif  // BERTH_SHIM_INIT_EXEC_MAIN_H_

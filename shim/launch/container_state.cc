@@ -1,0 +1,69 @@
+#include "shim/launch/container_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/json/writer.h"
+#include "base/os/fd_factories.h"
+#include "base/os/file_io.h"
+#include "base/status/errno_status.h"
+#include "base/status/status_macros.h"
+
+namespace berth::launch {
+
+std::string StateJsonHead(const ContainerState& state, absl::string_view status) {
+  json::Writer head;
+  head.BeginObject().Key("ociVersion").String(state.oci_version).Key("id").String(state.id);
+  head.Key("bundle").String(state.bundle).Key("status").String(status).Key("annotations");
+  head.Raw(state.annotations_json.empty() ? "{}" : state.annotations_json);
+  head.Key("pid");
+  return head.Take();
+}
+
+std::string StateJson(const ContainerState& state, absl::string_view status, pid_t pid) {
+  return absl::StrCat(StateJsonHead(state, status), pid, "}");
+}
+
+uint64_t StartTimeTicks(pid_t pid) {
+  absl::StatusOr<std::string> stat = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
+  if (!stat.ok()) return 0;
+  // The command in parentheses may hold anything, also spaces: count from behind it.
+  const size_t close = stat->rfind(')');
+  if (close == std::string::npos) return 0;
+  const std::vector<absl::string_view> fields =
+      absl::StrSplit(absl::string_view(*stat).substr(close + 1), ' ', absl::SkipEmpty());
+  constexpr size_t kStartTime = 22 - 3;
+  uint64_t ticks = 0;
+  if (fields.size() <= kStartTime || !absl::SimpleAtoi(fields[kStartTime], &ticks)) return 0;
+  return ticks;
+}
+
+absl::Status SetOomScore(pid_t pid, int score, OomScorePolicy policy,
+                         std::vector<std::string>& warnings) {
+  const std::string path = absl::StrCat("/proc/", pid, "/oom_score_adj");
+  absl::Status status = WriteControlFileAt(BorrowedFd(AT_FDCWD), path, absl::StrCat(score));
+  const int error = ErrnoOf(status);
+  if (status.ok() || (error != EACCES && error != EPERM)) return status;
+  if (policy == OomScorePolicy::kStrict) {
+    return Annotate(status,
+                    absl::StrCat("$.process.oomScoreAdj: ", score,
+                                 " is lower than this host allows without CAP_SYS_RESOURCE"));
+  }
+  absl::StatusOr<std::string> now = ReadFile(path);
+  warnings.push_back(absl::StrCat(
+      "oom_score_adj ", score, " needs CAP_SYS_RESOURCE, which this host withholds; it stays at ",
+      now.ok() ? *now : "what it was"));
+  if (!warnings.back().empty() && warnings.back().back() == '\n') warnings.back().pop_back();
+  return absl::OkStatus();
+}
+
+absl::Duration TotalTimeout(const std::vector<spec::Hook>& hooks) {
+  absl::Duration total = absl::ZeroDuration();
+  for (const spec::Hook& hook : hooks) total += hook.timeout;
+  return total;
+}
+
+}  // namespace berth::launch

@@ -1,0 +1,102 @@
+// One create in progress: from config.json to "created", or to nothing.
+//
+// Invariant: ends exactly once, from the loop, with OK and a filled ContainerState, or with an
+// error after everything that was made is gone again. Loop-only. Owned by the Container while it
+// creates.
+#ifndef BERTH_SHIM_LAUNCH_CREATION_H_
+#define BERTH_SHIM_LAUNCH_CREATION_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/loop/loop.h"
+#include "base/os/unique_fd.h"
+#include "shim/cgroup/hierarchy.h"
+#include "shim/init/init_main.h"
+#include "shim/launch/container_state.h"
+#include "shim/launch/hook_runner.h"
+#include "shim/launch/report_channel.h"
+#include "shim/launch/seccomp_job.h"
+#include "shim/launch/teardown.h"
+
+namespace berth::launch {
+
+class Creation {
+ public:
+  Creation(Loop& loop, CreateOptions options, ContainerState& state,
+           absl::AnyInvocable<void(absl::Status)> done);
+  ~Creation();
+
+  void Begin();
+  void Cancel();
+
+ private:
+  // In the order in which they happen. A failing one ends in Fail.
+  absl::Status Prepare();
+  absl::Status CheckSupported(const spec::LaunchPlan& plan) const;
+  absl::Status PlanInit();
+  absl::Status OpenNamespaces();
+  absl::Status MakeIdMaps();
+  absl::Status Launch();
+  absl::Status PlaceInCgroup();
+  void RememberForLater();
+  void ReleasePlan();
+
+  void OnReport(ReceivedReport& received);
+  void OnInitPid(ReceivedReport& received);
+  void OnMountsDone();
+  void OnReady(ReceivedReport& received);
+  void OnChannelEnd();
+  void OnSeccomp(absl::Status status);
+  void SendPlacedWhenReady();
+  void AddTimings(const init::Report& report);
+  void Note(const char* step);
+  void RestartTimer();
+
+  void Fail(absl::Status status);
+  void OnChildEnded();
+  void AfterChildren();
+  void Finish(absl::Status status);
+
+  Loop& loop_;
+  CreateOptions options_;
+  ContainerState& state_;
+  absl::AnyInvocable<void(absl::Status)> done_;
+
+  std::unique_ptr<spec::LaunchPlan> plan_;
+  std::unique_ptr<init::InitPlan> init_;
+  std::vector<cgroup::Hierarchy> hierarchies_;
+  std::vector<UniqueFd> opened_;  // namespaces and user maps that the child inherits
+  UniqueFd null_;
+  std::vector<spec::Hook> prestart_;
+  std::vector<spec::Hook> create_runtime_;
+  std::vector<spec::IdMapping> uid_mappings_;
+  std::vector<spec::IdMapping> gid_mappings_;
+  spec::Resources resources_;
+  std::optional<int> oom_score_;
+  std::string seccomp_json_;
+  bool unified_only_ = false;
+
+  SeccompJob seccomp_;
+  ReportChannel channel_;
+  HookRunner hooks_;
+  UniqueFd assistant_;  // pidfd; ends by itself
+  FdWatch assistant_watch_;
+  FdWatch init_watch_;
+  bool init_reaped_ = true;
+  bool placed_ = false;
+  bool placed_sent_ = false;
+  TimerId timer_ = TimerId::kNone;
+  absl::Time step_began_;
+  absl::Status failure_;
+  bool failing_ = false;
+  std::unique_ptr<Teardown> teardown_;
+};
+
+}  // namespace berth::launch
+
+#endif  // BERTH_SHIM_LAUNCH_CREATION_H_

@@ -1,0 +1,197 @@
+#include "shim/launch/detached.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/os/fd_factories.h"
+#include "base/os/file_io.h"
+#include "base/os/spawn.h"
+#include "base/status/errno_status.h"
+#include "base/status/status_macros.h"
+#include "shim/init/protocol.h"
+#include "shim/launch/report_channel.h"
+#include "shim/security/seccomp_program.h"
+#include "shim/spec/names.h"
+#include "shim/spec/parse.h"
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+
+namespace berth::launch {
+namespace {
+
+constexpr int kJoinable[] = {CLONE_NEWNS,   CLONE_NEWNET,    CLONE_NEWIPC, CLONE_NEWUTS,
+                             CLONE_NEWUSER, CLONE_NEWCGROUP, CLONE_NEWTIME};
+
+// The namespaces of `pid` that are not ours.
+int DifferentNamespaces(pid_t pid) {
+  int flags = 0;
+  for (int flag : kJoinable) {
+    struct stat ours;
+    struct stat theirs;
+    const std::string file(spec::NamespaceFile(flag));
+    if (::stat(absl::StrCat("/proc/self/ns/", file).c_str(), &ours) == 0 &&
+        ::stat(absl::StrCat("/proc/", pid, "/ns/", file).c_str(), &theirs) == 0 &&
+        ours.st_ino != theirs.st_ino) {
+      flags |= flag;
+    }
+  }
+  return flags;
+}
+
+// A pidfd for the very process of the record, or NOT_FOUND.
+absl::StatusOr<UniqueFd> OpenRecorded(const CleanupRecord& record) {
+  if (record.init_pid <= 0) return absl::NotFoundError("no init is recorded");
+  BERTH_ASSIGN_OR_RETURN(UniqueFd pidfd, OpenPidFd(record.init_pid));
+  if (StartTimeTicks(record.init_pid) != record.init_start_time_ticks) {
+    return absl::NotFoundError("process already finished: not found");
+  }
+  return pidfd;
+}
+
+std::string BundleId(const std::string& bundle) { return bundle.substr(bundle.rfind('/') + 1); }
+
+absl::StatusOr<spec::LaunchPlan> ReadPlan(const std::string& bundle) {
+  BERTH_ASSIGN_OR_RETURN(std::string json, ReadFile(absl::StrCat(bundle, "/config.json")));
+  return spec::ParseSpec(std::move(json));
+}
+
+void RunPoststopHooks(const CleanupRecord& record, absl::Time deadline) {
+  absl::StatusOr<spec::LaunchPlan> plan = ReadPlan(record.bundle);
+  if (!plan.ok() || plan->hooks.poststop.empty()) return;
+  ContainerState state;
+  state.id = BundleId(record.bundle);
+  state.bundle = record.bundle;
+  state.oci_version = plan->oci_version;
+  state.annotations_json = plan->annotations_json;
+  for (const spec::Hook& hook : plan->hooks.poststop) {
+    UniqueFd input(::memfd_create("state", MFD_CLOEXEC));
+    if (!input.valid() || !WriteAll(input, StateJson(state, "stopped", 0)).ok()) return;
+    ::lseek(input.get(), 0, SEEK_SET);
+    SpawnOptions options;
+    options.executable = hook.path;
+    options.arguments = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args;
+    options.environment = hook.env;
+    options.descriptors = {{0, input.get()}};
+    options.working_directory = record.bundle;
+    absl::StatusOr<ChildProcess> child = Spawn(options);
+    if (!child.ok()) continue;  // a poststop hook's failure stops nothing
+    const absl::Duration left = std::max(deadline - absl::Now(), absl::Seconds(1));
+    child->Wait(std::min(hook.timeout, left)).IgnoreError();
+  }
+}
+
+}  // namespace
+
+absl::Status AdoptState(const CleanupRecord& record, const std::string& seccomp_cache_directory,
+                        ContainerState& state) {
+  BERTH_ASSIGN_OR_RETURN(state.init_pidfd, OpenRecorded(record));
+  BERTH_ASSIGN_OR_RETURN(const spec::LaunchPlan plan, ReadPlan(record.bundle));
+  state.id = BundleId(record.bundle);
+  state.bundle = record.bundle;
+  state.oci_version = plan.oci_version;
+  state.annotations_json = plan.annotations_json;
+  state.poststart = plan.hooks.poststart;
+  state.poststop = plan.hooks.poststop;
+  state.poststop_due = true;
+  state.init_pid = record.init_pid;
+  state.init_start_time_ticks = record.init_start_time_ticks;
+  state.cgroup = cgroup::Cgroup::Open(record.cgroup_paths);
+  state.namespaces = DifferentNamespaces(record.init_pid);
+  state.user_namespace = (state.namespaces & CLONE_NEWUSER) != 0;
+  state.terminal = plan.process.terminal;
+  state.keyring = absl::StrCat("_ses.", state.id);
+  if (plan.seccomp_json.empty()) return absl::OkStatus();
+  absl::StatusOr<UniqueFd> cached = security::OpenCachedSeccomp(
+      seccomp_cache_directory, security::SeccompCacheName(plan.seccomp_json));
+  if (cached.ok()) {
+    state.seccomp = *std::move(cached);
+    return absl::OkStatus();
+  }
+  // This process is short-lived by itself, so libseccomp's heap does not matter.
+  state.seccomp.Reset(::memfd_create("berth-seccomp", MFD_CLOEXEC));
+  if (!state.seccomp.valid()) return ErrnoStatus(errno, "memfd_create");
+  return security::CompileSeccomp(plan.seccomp_json, state.seccomp);
+}
+
+absl::Status StartByListener(const std::string& socket_path) {
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return ErrnoStatus(errno, "socket");
+  struct sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (socket_path.size() >= sizeof(address.sun_path)) {
+    return absl::InvalidArgumentError(absl::StrCat("socket path too long: ", socket_path));
+  }
+  socket_path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  if (::connect(socket.get(), reinterpret_cast<struct sockaddr*>(&address), sizeof(address)) != 0) {
+    if (errno == ECONNREFUSED || errno == ENOENT) {
+      return absl::FailedPreconditionError(
+          "cannot start a container that is not created, or whose init has ended");
+    }
+    return ErrnoStatus(errno, "connect to", socket_path);
+  }
+  const init::Command command{init::CommandKind::kStart};
+  if (::send(socket.get(), &command, sizeof(command), MSG_NOSIGNAL) < 0) {
+    return ErrnoStatus(errno, "talk to the container's init");
+  }
+  bool executing = false;
+  while (true) {
+    init::Report report;
+    ssize_t got;
+    do {
+      got = ::recv(socket.get(), &report, sizeof(report), 0);
+    } while (got < 0 && errno == EINTR);
+    if (got == sizeof(report)) {
+      report.detail[sizeof(report.detail) - 1] = '\0';
+      if (report.kind == init::ReportKind::kFailed) return ToStatus(report);
+      executing |= report.kind == init::ReportKind::kExecuting;
+      continue;
+    }
+    if (executing) return absl::OkStatus();
+    return absl::FailedPreconditionError("init ended before the program ran");
+  }
+}
+
+absl::Status RemoveByRecord(const CleanupRecord& record, absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  absl::StatusOr<UniqueFd> init = OpenRecorded(record);
+  if (init.ok()) ::syscall(SYS_pidfd_send_signal, init->get(), SIGKILL, nullptr, 0);
+  cgroup::Cgroup group = cgroup::Cgroup::Open(record.cgroup_paths);
+  absl::Status status;
+  absl::Duration wait = absl::Milliseconds(1);
+  while (!(status = group.Remove()).ok()) {
+    if (!absl::IsFailedPrecondition(status)) return status;
+    if (absl::Now() >= deadline) {
+      return absl::DeadlineExceededError(status.message());
+    }
+    group.SignalAll(SIGKILL).IgnoreError();  // what is left shows in the next attempt
+    absl::SleepFor(wait);
+    wait = std::min(wait * 2, absl::Milliseconds(50));
+  }
+  if (init.ok()) {
+    struct pollfd gone = {init->get(), POLLIN, 0};
+    const absl::Duration left = std::max(deadline - absl::Now(), absl::ZeroDuration());
+    if (::poll(&gone, 1, static_cast<int>(absl::ToInt64Milliseconds(left))) == 0) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("init ", record.init_pid, " does not end by SIGKILL"));
+    }
+  }
+  RunPoststopHooks(record, deadline);
+  return absl::OkStatus();
+}
+
+}  // namespace berth::launch

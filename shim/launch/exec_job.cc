@@ -1,0 +1,144 @@
+#include "shim/launch/exec_job.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/os/fd_factories.h"
+#include "base/status/status_macros.h"
+#include "shim/init/exec_main.h"
+#include "shim/launch/clone.h"
+#include "shim/spec/parse.h"
+
+namespace berth::launch {
+namespace {
+
+constexpr absl::Duration kTimeout = absl::Minutes(1);
+
+}  // namespace
+
+ExecJob::ExecJob(Loop& loop, ContainerState& state, ExecOptions options, Container::ExecDone done)
+    : loop_(loop), state_(state), options_(std::move(options)), done_(std::move(done)) {}
+
+ExecJob::~ExecJob() { loop_.Cancel(timer_); }
+
+void ExecJob::Begin() {
+  absl::Status status = Launch();
+  if (status.ok()) {
+    timer_ = loop_.After(kTimeout, [this] {
+      timer_ = TimerId::kNone;
+      Fail(absl::DeadlineExceededError(absl::StrCat("set-up of exec ", options_.exec_id,
+                                                    " did not end within ",
+                                                    absl::FormatDuration(kTimeout))));
+    });
+    return;
+  }
+  timer_ = loop_.After(absl::ZeroDuration(), [this, status] {
+    timer_ = TimerId::kNone;
+    Fail(status);
+  });
+}
+
+absl::Status ExecJob::Launch() {
+  BERTH_ASSIGN_OR_RETURN(const spec::ProcessPlan process,
+                         spec::ParseProcess(std::move(options_.process_json), state_.warnings));
+  BERTH_ASSIGN_OR_RETURN(SocketPair sockets, MakeSocketPair(SOCK_SEQPACKET));
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd null, OpenFile("/dev/null", O_RDWR));
+  init::ExecPlan plan;
+  init::Bind(plan.process, process);
+  const UniqueFd* const stdio[3] = {&options_.stdio.in, &options_.stdio.out, &options_.stdio.err};
+  for (int i = 0; i < 3; ++i) {
+    plan.process.stdio[i] = stdio[i]->valid() ? stdio[i]->get() : null.get();
+  }
+  for (const UniqueFd& fd : options_.preserved_fds) plan.process.preserved.push_back(fd.get());
+  plan.process.seccomp = state_.seccomp.get();
+  plan.process.keyring = state_.keyring.empty() ? nullptr : state_.keyring.c_str();
+  plan.control = sockets.second.get();
+  plan.init_pidfd = state_.init_pidfd.get();
+  plan.namespaces = state_.namespaces;
+  plan.user_namespace = state_.user_namespace;
+  const bool into_cgroup = state_.cgroup.unified().valid() && options_.cgroup_subpath.empty();
+  BERTH_ASSIGN_OR_RETURN(
+      Cloned child, CloneIntoPidNamespace(state_.init_pidfd, 0,
+                                          into_cgroup ? state_.cgroup.unified() : BorrowedFd(-1)));
+  if (child.pid == 0) init::RunExec(plan);
+  process_.pid = child.pid;
+  process_.pidfd = std::move(child.pidfd);
+  sockets.second.Reset();
+  options_.stdio = Stdio();
+  options_.preserved_fds.clear();
+  BERTH_RETURN_IF_ERROR(channel_.Open(
+      loop_, std::move(sockets.first), [this](ReceivedReport& report) { OnReport(report); },
+      [this] { OnChannelEnd(); }));
+  using Placement = cgroup::Cgroup::Placement;
+  BERTH_RETURN_IF_ERROR(state_.cgroup.AddProcess(
+      child.pid, into_cgroup ? Placement::kBesidesUnified : Placement::kEverywhere,
+      options_.cgroup_subpath));
+  if (process.oom_score_adj) {
+    BERTH_RETURN_IF_ERROR(
+        SetOomScore(child.pid, *process.oom_score_adj, state_.oom_score_policy, state_.warnings));
+  }
+  channel_.Send(init::CommandKind::kPlaced).IgnoreError();  // a dead child shows as end of file
+  return absl::OkStatus();
+}
+
+void ExecJob::OnReport(ReceivedReport& received) {
+  for (int i = 0; i < received.report.timing_count; ++i) {
+    const auto& timing = received.report.timings[i];
+    state_.latency.push_back(
+        {init::StepName(timing.step), int64_t{timing.microseconds_of_step} * 1000});
+  }
+  switch (received.report.kind) {
+    case init::ReportKind::kFailed:
+      return Fail(ToStatus(received.report));
+    case init::ReportKind::kReady:
+      if (!received.descriptors.empty()) process_.console = std::move(received.descriptors[0]);
+      return;
+    case init::ReportKind::kExecuting:
+      executing_ = true;
+      return;
+    default:
+      return;
+  }
+}
+
+void ExecJob::OnChannelEnd() {
+  // The socket closes at execve; without the announcement it closed at the process's death.
+  if (executing_) return Finish(std::move(process_));
+  Fail(absl::FailedPreconditionError(
+      absl::StrCat("the process of exec ", options_.exec_id,
+                   " was killed during set-up (did the container stop, or run out of memory?)")));
+}
+
+void ExecJob::Fail(absl::Status status) {
+  if (failing_) return;
+  failing_ = true;
+  failure_ = std::move(status);
+  channel_.Close();
+  loop_.Cancel(timer_);
+  timer_ = TimerId::kNone;
+  if (!process_.pidfd.valid()) return Finish(failure_);
+  ::syscall(SYS_pidfd_send_signal, process_.pidfd.get(), SIGKILL, nullptr, 0);
+  absl::StatusOr<FdWatch> watch = loop_.Watch(process_.pidfd, EPOLLIN, [this](uint32_t) {
+    watch_.Reset();
+    Reap(process_.pidfd);
+    process_.pidfd.Reset();
+    Finish(failure_);
+  });
+  if (!watch.ok()) return Finish(failure_);
+  watch_ = *std::move(watch);
+}
+
+void ExecJob::Finish(absl::StatusOr<ExecProcess> result) {
+  loop_.Cancel(timer_);
+  timer_ = TimerId::kNone;
+  auto done = std::move(done_);
+  done(std::move(result));
+}
+
+}  // namespace berth::launch

@@ -1,0 +1,45 @@
+// One exec in progress: from a Process object to a running program, or to nothing.
+//
+// Invariant: ends exactly once, from the loop. After an error its process is gone and reaped.
+// Loop-only. Owned by the Container.
+#ifndef BERTH_SHIM_LAUNCH_EXEC_JOB_H_
+#define BERTH_SHIM_LAUNCH_EXEC_JOB_H_
+
+#include <memory>
+
+#include "base/loop/loop.h"
+#include "shim/launch/container_state.h"
+#include "shim/launch/report_channel.h"
+
+namespace berth::launch {
+
+class ExecJob {
+ public:
+  ExecJob(Loop& loop, ContainerState& state, ExecOptions options, Container::ExecDone done);
+  ~ExecJob();
+
+  void Begin();
+
+ private:
+  absl::Status Launch();
+  void OnReport(ReceivedReport& received);
+  void OnChannelEnd();
+  void Fail(absl::Status status);
+  void Finish(absl::StatusOr<ExecProcess> result);
+
+  Loop& loop_;
+  ContainerState& state_;
+  ExecOptions options_;
+  Container::ExecDone done_;
+  ReportChannel channel_;
+  ExecProcess process_;
+  FdWatch watch_;
+  TimerId timer_ = TimerId::kNone;
+  bool executing_ = false;
+  bool failing_ = false;
+  absl::Status failure_;
+};
+
+}  // namespace berth::launch
+
+#endif  // BERTH_SHIM_LAUNCH_EXEC_JOB_H_
