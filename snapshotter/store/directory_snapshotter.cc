@@ -1,13 +1,10 @@
 #include "snapshotter/store/directory_snapshotter.h"
 
-#include <unistd.h>
-
 #include <cerrno>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "snapshotter/store/tree_seal.h"
@@ -245,10 +242,7 @@ absl::StatusOr<Usage> DirectorySnapshotter::Seal(const std::string& id) {
   BERTH_ASSIGN_OR_RETURN(const UniqueFd layer, directories_.OpenLayer(id));
   BERTH_ASSIGN_OR_RETURN(const UniqueFd content, format_->OpenContent(layer));
   BERTH_ASSIGN_OR_RETURN(const Usage usage, MeasureTree(content));
-  BERTH_RETURN_IF_ERROR(SealTree(content, usage));
-  // The names above the content: usually the same journal commit.
-  if (::fsync(layer.get()) != 0) return ErrnoStatus(errno, "fsync", directories_.LayerPath(id));
-  BERTH_RETURN_IF_ERROR(SyncDirectory(absl::StrCat(directories_.root(), "/layers")));
+  BERTH_RETURN_IF_ERROR(SealTree(content, usage, {layer, directories_.layers()}));
   return usage;
 }
 

@@ -99,6 +99,7 @@ absl::Status LayerDirectories::Staged::Publish() {
 absl::StatusOr<LayerDirectories> LayerDirectories::Open(absl::string_view root) {
   LayerDirectories directories;
   directories.root_ = std::string(root);
+  const bool is_new = ::access(absl::StrCat(root, "/layers").c_str(), F_OK) != 0;
   const auto open = [&](absl::string_view name) {
     return EnsureAndOpen(absl::StrCat(root, "/", name));
   };
@@ -107,7 +108,10 @@ absl::StatusOr<LayerDirectories> LayerDirectories::Open(absl::string_view root) 
   BERTH_ASSIGN_OR_RETURN(directories.removed_, open("removed"));
   BERTH_ASSIGN_OR_RETURN(directories.quarantine_, open("quarantine"));
   BERTH_RETURN_IF_ERROR(CheckEntryTypes(directories.root_));
-  BERTH_RETURN_IF_ERROR(SyncDirectory(root));
+  // Once in the life of the root; what is made below is synced when it has to be.
+  if (is_new) {
+    BERTH_RETURN_IF_ERROR(SyncDirectory(root));
+  }
   return directories;
 }
 

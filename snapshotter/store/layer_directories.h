@@ -69,6 +69,7 @@ class LayerDirectories {
   // Deletes removed/<id>. Blocks.
   absl::Status Delete(const std::string& id) const;
 
+  BorrowedFd layers() const { return layers_; }
   const std::string& root() const { return root_; }
 
  private:

@@ -3,9 +3,16 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "base/status/status_macros.h"
 
 namespace berth::snapshots {
+namespace {
+
+// Removals come in bursts; one flush of the disk serves all that came within this time.
+constexpr absl::Duration kGatherTime = absl::Milliseconds(200);
+
+}  // namespace
 
 LayerReaper::LayerReaper(sqlite::Database& database, const LayerDirectories& directories)
     : database_(database), directories_(directories), thread_([this] { Run(); }) {}
@@ -54,6 +61,7 @@ void LayerReaper::Run() {
         return woken_ || stopping_;
       };
       mutex_.Await(absl::Condition(&has_work));
+      mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kGatherTime);
       if (stopping_) return;
       woken_ = false;
     }

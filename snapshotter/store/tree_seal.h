@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "base/os/unique_fd.h"
 #include "snapshotter/api/snapshotter.h"
 
@@ -15,11 +16,10 @@ namespace berth::snapshots {
 // What `root` and everything below it takes. Blocks: reads the tree.
 absl::StatusOr<Usage> MeasureTree(BorrowedFd root);
 
-// Returns when every byte, name and attribute of the tree is on the disk. `usage` is what
-// MeasureTree said: a small tree is synced file by file, so that it does not wait for what others
-// have written; a large one by syncfs(2). Errors: also those of earlier writes that never reached
-// the disk.
-absl::Status SealTree(BorrowedFd root, const Usage& usage);
+// Returns when every byte, name and attribute of the tree is on the disk, and the names in `above`,
+// the directories over it (on the same filesystem). `usage` is what MeasureTree said. Blocks.
+// Errors: also those of earlier writes that never reached the disk.
+absl::Status SealTree(BorrowedFd root, const Usage& usage, absl::Span<const BorrowedFd> above);
 
 }  // namespace berth::snapshots
 
