@@ -31,17 +31,17 @@ absl::StatusOr<ArchiveReader> ArchiveReader::Open(BorrowedFd fd) {
   ::archive_read_support_filter_all(reader.archive_.get());
   ::archive_read_support_format_tar(reader.archive_.get());
   if (::archive_read_open_fd(reader.archive_.get(), fd.get(), kReadBytes) != ARCHIVE_OK) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "this is no tar archive, compressed or not (", MessageOf(reader.archive_.get()), ")"));
+    return absl::InvalidArgumentError(absl::StrCat("this is no tar archive, compressed or not (",
+                                                   MessageOf(reader.archive_.get()), ")"));
   }
   return reader;
 }
 
 absl::Status ArchiveReader::Broken(absl::string_view step) const {
-  return absl::DataLossError(absl::StrCat(
-      "the archive is truncated or corrupt: ", step,
-      current_path_.empty() ? "" : absl::StrCat(" after \"", current_path_, "\""), " failed (",
-      MessageOf(archive_.get()), ")"));
+  return absl::DataLossError(
+      absl::StrCat("the archive is truncated or corrupt: ", step,
+                   current_path_.empty() ? "" : absl::StrCat(" after \"", current_path_, "\""),
+                   " failed (", MessageOf(archive_.get()), ")"));
 }
 
 absl::StatusOr<bool> ArchiveReader::Next(ArchiveEntry& entry) {

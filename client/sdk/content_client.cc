@@ -171,8 +171,8 @@ absl::StatusOr<std::string> ContentClient::ReadAll(absl::string_view digest,
   return result;
 }
 
-absl::Status ContentClient::Read(
-    absl::string_view digest, const std::function<absl::Status(absl::string_view)>& sink) const {
+absl::Status ContentClient::Read(absl::string_view digest,
+                                 const std::function<absl::Status(absl::string_view)>& sink) const {
   api::ReadContentRequest request;
   request.set_digest(std::string(digest));
   grpc::ClientContext context;

@@ -39,8 +39,7 @@ TEST(ImageDocumentTest, MalformedManifestsNameTheField) {
   absl::StatusOr<ImageManifest> manifest =
       ParseImageManifest(R"({"config":{"digest":"sha256:12","size":1}})");
   ASSERT_FALSE(manifest.ok());
-  EXPECT_TRUE(absl::StrContains(manifest.status().message(), "config.digest"))
-      << manifest.status();
+  EXPECT_TRUE(absl::StrContains(manifest.status().message(), "config.digest")) << manifest.status();
   EXPECT_FALSE(ParseImageManifest("{}").ok());
   EXPECT_FALSE(ParseImageManifest("not json").ok());
   EXPECT_FALSE(

@@ -28,8 +28,8 @@ absl::Status ApplyAndCommit(const ContentClient& content, const SnapshotClient& 
                                             layer.diff_id));
   }
   if (layer.blob.digest() != layer.diff_id) {
-    BERTH_RETURN_IF_ERROR(content.SetLabels(layer.blob.digest(),
-                                            {{"containerd.io/uncompressed", layer.diff_id}}));
+    BERTH_RETURN_IF_ERROR(
+        content.SetLabels(layer.blob.digest(), {{"containerd.io/uncompressed", layer.diff_id}}));
   }
   const absl::Status committed = snapshots.Commit(layer.chain_id, key, {});
   // Another client unpacked the same layer meanwhile: theirs is as good as ours.
@@ -78,9 +78,8 @@ absl::Status UnpackImage(const Connection& connection, const ResolvedImage& imag
     parent = layer.chain_id;
   }
   // From here on the image keeps its snapshots: config blob -> snapshot.
-  return content.SetLabels(
-      image.manifest.config.digest(),
-      {{absl::StrCat("containerd.io/gc.ref.snapshot.", snapshotter), top}});
+  return content.SetLabels(image.manifest.config.digest(),
+                           {{absl::StrCat("containerd.io/gc.ref.snapshot.", snapshotter), top}});
 }
 
 }  // namespace berth::client

@@ -14,7 +14,7 @@ Platform HostPlatform() {
   ::uname(&host);
   const absl::string_view machine(host.machine);
   constexpr std::pair<const char*, const char*> kNames[] = {
-      {"x86_64", "amd64"}, {"aarch64", "arm64"}, {"armv7l", "arm"},  {"i686", "386"},
+      {"x86_64", "amd64"}, {"aarch64", "arm64"},   {"armv7l", "arm"},      {"i686", "386"},
       {"s390x", "s390x"},  {"ppc64le", "ppc64le"}, {"riscv64", "riscv64"},
   };
   for (const auto& [kernel, go] : kNames) {

@@ -18,8 +18,8 @@ namespace {
 
 namespace api = containerd::services::tasks::v1;
 
-// How long a Wait goes on trying while nobody answers at the daemon's socket.
-constexpr absl::Duration kOutageLimit = absl::Minutes(10);
+// Calls that a user at a terminal waits for; the server answers them without queueing.
+constexpr absl::Duration kSessionCallTimeout = absl::Seconds(20);
 
 // Runs one Wait call on gRPC's callback threads and starts it again when the daemon went away.
 // Shared with the callback, which may outlive the owner by the moment a cancel needs.
@@ -32,7 +32,7 @@ class WaitState : public std::enable_shared_from_this<WaitState> {
     auto call = std::make_shared<Call>();
     connection_.Prepare(call->context, absl::InfiniteDuration());
     // After an outage the channel may still be in its back-off: queue instead of failing at once.
-    call->context.set_wait_for_ready(outage_since_ != absl::InfiniteFuture());
+    call->context.set_wait_for_ready(is_resumed_);
     call->request.set_container_id(process_.container_id);
     call->request.set_exec_id(process_.exec_id);
     {
@@ -74,23 +74,15 @@ class WaitState : public std::enable_shared_from_this<WaitState> {
     {
       absl::MutexLock lock(&mutex_);
       call_ = nullptr;
-      const bool lost = status.error_code() == grpc::StatusCode::UNAVAILABLE;
-      if (lost && !cancelled_) {
-        if (outage_since_ == absl::InfiniteFuture()) outage_since_ = absl::Now();
-        if (absl::Now() - outage_since_ < kOutageLimit) {
-          retry_ = true;
-        }
-      }
-      if (!retry_) {
-        if (status.ok()) {
-          result_ = ExitResult{static_cast<int>(call.response.exit_status()),
-                               FromProto(call.response.exited_at())};
-        } else {
-          result_ = connection_.ToStatus(status);
-        }
+      is_resumed_ = status.error_code() == grpc::StatusCode::UNAVAILABLE && !cancelled_;
+      if (status.ok()) {
+        result_ = ExitResult{static_cast<int>(call.response.exit_status()),
+                             FromProto(call.response.exited_at())};
+      } else if (!is_resumed_) {
+        result_ = connection_.ToStatus(status);
       }
     }
-    if (std::exchange(retry_, false)) {
+    if (is_resumed_) {
       Send();
       return;
     }
@@ -102,8 +94,7 @@ class WaitState : public std::enable_shared_from_this<WaitState> {
   const ProcessId process_;
   const Pipe pipe_;
   // Touched by one callback at a time: a new call starts only when the last one is done.
-  absl::Time outage_since_ = absl::InfiniteFuture();
-  bool retry_ = false;
+  bool is_resumed_ = false;
   absl::Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<Call> call_ ABSL_GUARDED_BY(mutex_);
@@ -151,7 +142,9 @@ absl::Status TaskClient::Kill(const ProcessId& process, int signal, KillScope sc
   request.set_exec_id(process.exec_id);
   request.set_signal(static_cast<uint32_t>(signal));
   request.set_all(scope == KillScope::kAllProcesses);
-  return Unary(connection_, *connection_.stubs().tasks, &api::Tasks::Stub::Kill, request).status();
+  return Unary(connection_, *connection_.stubs().tasks, &api::Tasks::Stub::Kill, request,
+               kSessionCallTimeout)
+      .status();
 }
 
 absl::StatusOr<ExitResult> TaskClient::Delete(const ProcessId& process) const {
@@ -177,7 +170,8 @@ absl::Status TaskClient::Resize(const ProcessId& process, int columns, int rows)
   request.set_exec_id(process.exec_id);
   request.set_width(static_cast<uint32_t>(columns));
   request.set_height(static_cast<uint32_t>(rows));
-  return Unary(connection_, *connection_.stubs().tasks, &api::Tasks::Stub::ResizePty, request)
+  return Unary(connection_, *connection_.stubs().tasks, &api::Tasks::Stub::ResizePty, request,
+               kSessionCallTimeout)
       .status();
 }
 
@@ -186,7 +180,8 @@ absl::Status TaskClient::CloseStdin(const ProcessId& process) const {
   request.set_container_id(process.container_id);
   request.set_exec_id(process.exec_id);
   request.set_stdin(true);
-  return Unary(connection_, *connection_.stubs().tasks, &api::Tasks::Stub::CloseIO, request)
+  return Unary(connection_, *connection_.stubs().tasks, &api::Tasks::Stub::CloseIO, request,
+               kSessionCallTimeout)
       .status();
 }
 
@@ -207,9 +202,8 @@ absl::StatusOr<containerd::v1::types::Process> TaskClient::Get(const ProcessId& 
   api::GetRequest request;
   request.set_container_id(process.container_id);
   request.set_exec_id(process.exec_id);
-  BERTH_ASSIGN_OR_RETURN(
-      api::GetResponse response,
-      Unary(connection_, *connection_.stubs().tasks, &api::Tasks::Stub::Get, request));
+  BERTH_ASSIGN_OR_RETURN(api::GetResponse response, Unary(connection_, *connection_.stubs().tasks,
+                                                          &api::Tasks::Stub::Get, request));
   return std::move(*response.mutable_process());
 }
 

@@ -1,0 +1,81 @@
+// berth: the command line. Reads the global options, finds the command, runs it, explains what went
+// wrong.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "client/commands/client_version.h"
+#include "client/commands/command.h"
+#include "client/commands/context.h"
+#include "client/commands/verbs.h"
+
+namespace berth::client {
+namespace {
+
+std::string FromEnvironment(const char* name, const char* fallback) {
+  const char* value = ::getenv(name);
+  return value != nullptr && *value != '\0' ? value : fallback;
+}
+
+GlobalOptions Defaults() {
+  GlobalOptions options;
+  options.address = FromEnvironment("BERTH_ADDRESS", "/run/berth/berth.sock");
+  options.ns = FromEnvironment("BERTH_NAMESPACE", "default");
+  options.snapshotter = FromEnvironment("BERTH_SNAPSHOTTER", "");
+  options.log_directory = FromEnvironment("BERTH_LOG_DIR", "/var/lib/berth/logs");
+  options.fifo_directory = FromEnvironment("BERTH_FIFO_DIR", "/run/berth/fifo");
+  return options;
+}
+
+void AddCommands(Command root, const Context& context) {
+  AddRun(root, context);
+  AddPs(root, context);
+  AddExec(root, context);
+  AddKill(root, context);
+  AddStop(root, context);
+  AddRm(root, context);
+  AddLogs(root, context);
+  AddInspect(root, context);
+  AddImage(root, context);
+  AddContainer(root, context);
+  AddTask(root, context);
+  AddSnapshot(root, context);
+  AddContent(root, context);
+  AddLease(root, context);
+  AddNamespace(root, context);
+  AddEvent(root, context);
+  AddPlugin(root, context);
+  AddVersion(root, context);
+}
+
+int Main(int argc, char** argv) {
+  GlobalOptions options = Defaults();
+  const Context context(options);
+  CommandTree tree("berth", "Runs containers through berthd, or any server of containerd's API.");
+  Command root = tree.root();
+  root.Option("-a,--address", options.address,
+              "Socket of the server (BERTH_ADDRESS; default /run/berth/berth.sock)")
+      .Option("-n,--namespace", options.ns, "Namespace (BERTH_NAMESPACE; default \"default\")")
+      .Option("--snapshotter", options.snapshotter,
+              "Snapshotter (BERTH_SNAPSHOTTER; default: the namespace's, else overlayfs)")
+      .Option("--log-dir", options.log_directory,
+              "Where logs of containers go (BERTH_LOG_DIR; default /var/lib/berth/logs)")
+      .Examples(
+          "  berth image load -i busybox.tar\n"
+          "  berth run --rm busybox echo hi\n"
+          "  berth run -d --name web busybox httpd -f\n"
+          "  berth ps -a; berth logs -f web; berth exec -it web sh; berth rm -f web\n");
+  AddCommands(root, context);
+
+  const CommandTree::Parsed parsed = tree.Parse(argc, argv);
+  if (!parsed.action) return parsed.exit_code;
+  const absl::StatusOr<int> result = parsed.action();
+  if (result.ok()) return *result;
+  std::fprintf(stderr, "berth: %s\n", std::string(result.status().message()).c_str());
+  return kExitFailure;
+}
+
+}  // namespace
+}  // namespace berth::client
+
+int main(int argc, char** argv) { return berth::client::Main(argc, argv); }

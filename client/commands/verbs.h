@@ -1,0 +1,34 @@
+// The registration of every verb and noun: one function, one file each. Called once by client/cli.
+#ifndef BERTH_CLIENT_COMMANDS_VERBS_H_
+#define BERTH_CLIENT_COMMANDS_VERBS_H_
+
+#include "client/commands/command.h"
+#include "client/commands/context.h"
+
+namespace berth::client {
+
+// Docker's verbs.
+void AddRun(Command root, const Context& context);
+void AddPs(Command root, const Context& context);
+void AddExec(Command root, const Context& context);
+void AddKill(Command root, const Context& context);
+void AddStop(Command root, const Context& context);
+void AddRm(Command root, const Context& context);
+void AddLogs(Command root, const Context& context);
+void AddInspect(Command root, const Context& context);
+
+// ctr's nouns.
+void AddContainer(Command root, const Context& context);
+void AddContent(Command root, const Context& context);
+void AddEvent(Command root, const Context& context);
+void AddImage(Command root, const Context& context);
+void AddLease(Command root, const Context& context);
+void AddNamespace(Command root, const Context& context);
+void AddPlugin(Command root, const Context& context);
+void AddSnapshot(Command root, const Context& context);
+void AddTask(Command root, const Context& context);
+void AddVersion(Command root, const Context& context);
+
+}  // namespace berth::client
+
+#endif  // BERTH_CLIENT_COMMANDS_VERBS_H_

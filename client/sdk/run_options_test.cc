@@ -1,0 +1,123 @@
+#include <gtest/gtest.h>
+
+#include "absl/strings/match.h"
+#include "client/sdk/environment.h"
+#include "client/sdk/mount_option.h"
+#include "client/sdk/quantities.h"
+#include "client/sdk/user_lookup.h"
+
+namespace berth::client {
+namespace {
+
+constexpr char kPasswd[] =
+    "root:x:0:0:root:/root:/bin/sh\nbroken line\nweb:x:33:34:web:/var/www:/bin/false\n";
+constexpr char kGroup[] = "root:x:0:\nweb:x:34:\nlogs:x:50:web,other\nweb2:x:34:web\n";
+
+TEST(UserLookupTest, NamesBringTheirGroupsAndHome) {
+  auto user = LookUpUser("web", kPasswd, kGroup);
+  ASSERT_TRUE(user.ok()) << user.status();
+  EXPECT_EQ(user->uid, 33u);
+  EXPECT_EQ(user->gid, 34u);
+  EXPECT_EQ(user->additional_gids, std::vector<uint32_t>{50});
+  EXPECT_EQ(user->home, "/var/www");
+}
+
+TEST(UserLookupTest, AnExplicitGroupReplacesTheMemberships) {
+  auto user = LookUpUser("web:logs", kPasswd, kGroup);
+  ASSERT_TRUE(user.ok()) << user.status();
+  EXPECT_EQ(user->gid, 50u);
+  EXPECT_TRUE(user->additional_gids.empty());
+}
+
+TEST(UserLookupTest, NumbersNeedNoFiles) {
+  auto user = LookUpUser("1234:99", "", "");
+  ASSERT_TRUE(user.ok()) << user.status();
+  EXPECT_EQ(user->uid, 1234u);
+  EXPECT_EQ(user->gid, 99u);
+  EXPECT_EQ(LookUpUser("", "", "")->uid, 0u);
+}
+
+TEST(UserLookupTest, UnknownNamesAreRefused) {
+  EXPECT_TRUE(absl::IsNotFound(LookUpUser("nobody", kPasswd, kGroup).status()));
+  EXPECT_TRUE(absl::IsNotFound(LookUpUser("0:nogroup", kPasswd, kGroup).status()));
+}
+
+TEST(MountOptionTest, AVolumeIsARecursivePrivateBind) {
+  auto mount = ParseVolume("/data:/mnt/data:ro", "/home");
+  ASSERT_TRUE(mount.ok()) << mount.status();
+  EXPECT_EQ(mount->source, "/data");
+  EXPECT_EQ(mount->destination, "/mnt/data");
+  EXPECT_EQ(mount->options, (std::vector<std::string>{"rbind", "ro", "rprivate"}));
+}
+
+TEST(MountOptionTest, ARelativeSourceStartsAtTheWorkingDirectory) {
+  auto mount = ParseVolume("./src:/src", "/home/me");
+  ASSERT_TRUE(mount.ok()) << mount.status();
+  EXPECT_EQ(mount->source, "/home/me/./src");
+}
+
+TEST(MountOptionTest, FaultsAreNamed) {
+  for (const char* text :
+       {"", "/a", ":/b", "/a:b", "/a:/", "/a:/b:bogus", "/a:/b:ro:x", "vol:/b"}) {
+    auto mount = ParseVolume(text, "/");
+    EXPECT_TRUE(absl::IsInvalidArgument(mount.status())) << text;
+  }
+  EXPECT_TRUE(absl::StrContains(ParseVolume("vol:/b", "/").status().message(), "named volumes"));
+}
+
+TEST(MountOptionTest, TmpfsOptionsTakeDefaultsBack) {
+  auto mount = ParseTmpfs("/run:exec,size=1m");
+  ASSERT_TRUE(mount.ok()) << mount.status();
+  EXPECT_EQ(mount->options, (std::vector<std::string>{"nosuid", "nodev", "exec", "size=1m"}));
+}
+
+TEST(EnvironmentTest, LaterValuesReplaceEarlierOnesInPlace) {
+  auto merged = MergeEnvironment({"PATH=/bin", "A=1"}, {"A=2", "B=x=y"}, {});
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  EXPECT_EQ(*merged, (std::vector<std::string>{"PATH=/bin", "A=2", "B=x=y"}));
+}
+
+TEST(EnvironmentTest, ANameAloneIsTakenFromTheUserOrLeftOut) {
+  auto merged = MergeEnvironment({"GONE=1"}, {"HOME", "GONE"}, {{"HOME", "/home/me"}});
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  EXPECT_EQ(*merged, std::vector<std::string>{"HOME=/home/me"});
+  EXPECT_FALSE(MergeEnvironment({}, {"=x"}, {}).ok());
+  EXPECT_FALSE(MergeEnvironment({}, {""}, {}).ok());
+}
+
+TEST(EnvironmentTest, AnEnvironmentFileHasCommentsAndNames) {
+  EXPECT_EQ(ParseEnvironmentFile("# comment\nA=1\n\n  B=two words\r\nC\n"),
+            (std::vector<std::string>{"A=1", "B=two words", "C"}));
+}
+
+TEST(QuantitiesTest, BytesTakeDockersSuffixes) {
+  EXPECT_EQ(*ParseBytes("512"), 512);
+  EXPECT_EQ(*ParseBytes("64m"), 64 << 20);
+  EXPECT_EQ(*ParseBytes("1.5G"), int64_t{3} << 29);
+  EXPECT_EQ(*ParseBytes("2kb"), 2048);
+  for (const char* text : {"", "m", "-1", "1x", "1e30g", "nan"}) {
+    EXPECT_FALSE(ParseBytes(text).ok()) << text;
+  }
+}
+
+TEST(QuantitiesTest, SignalsHaveNamesAndNumbers) {
+  EXPECT_EQ(*ParseSignal("TERM"), 15);
+  EXPECT_EQ(*ParseSignal("sigkill"), 9);
+  EXPECT_EQ(*ParseSignal("1"), 1);
+  EXPECT_FALSE(ParseSignal("WAT").ok());
+  EXPECT_FALSE(ParseSignal("0").ok());
+  EXPECT_FALSE(ParseSignal("65").ok());
+}
+
+TEST(QuantitiesTest, SizesAndAgesAreShort) {
+  EXPECT_EQ(FormatBytes(0), "0B");
+  EXPECT_EQ(FormatBytes(1023), "1023B");
+  EXPECT_EQ(FormatBytes(1536), "1.5KiB");
+  EXPECT_EQ(FormatBytes(int64_t{5} << 30), "5.0GiB");
+  EXPECT_EQ(FormatAge(absl::Seconds(1)), "1 second");
+  EXPECT_EQ(FormatAge(absl::Minutes(5)), "5 minutes");
+  EXPECT_EQ(FormatAge(absl::Hours(50)), "2 days");
+}
+
+}  // namespace
+}  // namespace berth::client
