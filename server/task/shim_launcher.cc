@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/digest/hasher.h"
 #include "base/os/fd_factories.h"
+#include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 
@@ -41,6 +42,7 @@ std::vector<std::string> ShimLauncher::Arguments(const TaskKey& key,
 absl::StatusOr<LaunchedShim> ShimLauncher::Launch(const TaskKey& key,
                                                   const std::string& bundle) const {
   const std::string socket_path = SocketPath(key);
+  BERTH_RETURN_IF_ERROR(EnsureDirectory(absl::StrCat(options_.state, "/s"), 0711));
   BERTH_ASSIGN_OR_RETURN(const UniqueFd listener, ListenUnix(socket_path, 0600, kBacklog),
                          _ << "listen for the shim of " << key.id);
   BERTH_ASSIGN_OR_RETURN(const UniqueFd directory, OpenFile(bundle, O_RDONLY | O_DIRECTORY));

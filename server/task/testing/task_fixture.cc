@@ -24,7 +24,7 @@ constexpr char kFakeShim[] = "server/task/testing/fake_shim";
 TaskFixture::TaskFixture() {
   char name[] = "/tmp/berth-task-test-XXXXXX";
   directory_ = ::mkdtemp(name);
-  for (const char* sub : {"/state", "/state/s", "/root"}) {
+  for (const char* sub : {"/state", "/root"}) {
     BERTH_CHECK(EnsureDirectory(absl::StrCat(directory_, sub), 0711).ok());
   }
   auto binary = ShimBinary::Load(kFakeShim);
