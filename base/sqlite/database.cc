@@ -295,6 +295,12 @@ void Database::ReturnReader(std::unique_ptr<Connection> reader) {
 
 absl::Status Database::Sync() { return wal_sync_->SyncTo(wal_sync_->last_commit()); }
 
+uint64_t Database::UnsyncedCommits() const {
+  // In this order: a commit in between counts as unsynced, never the other way round.
+  const uint64_t synced = wal_sync_->last_synced();
+  return wal_sync_->last_commit() - synced;
+}
+
 absl::Status Database::Close() {
   {
     absl::MutexLock lock(&mutex_);

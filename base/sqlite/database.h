@@ -73,6 +73,9 @@ class Database {
   // Makes every commit so far durable. Blocks.
   absl::Status Sync();
 
+  // Commits that a power cut could still undo; 0 a second after the last write, at the latest.
+  uint64_t UnsyncedCommits() const;
+
   // Waits for running calls, syncs, folds the log into the file and closes it. Idempotent. Blocks.
   absl::Status Close() ABSL_LOCKS_EXCLUDED(mutex_, read_mutex_);
 

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
 #include "gtest/gtest.h"
@@ -282,6 +283,48 @@ TEST_F(DatabaseTest, TheLogStaysShortUnderManyWrites) {
   // the writer itself shortens the log, however slow the background thread is.
   EXPECT_LT(log.st_size, 4 << 20);
   EXPECT_EQ(Count(*database), 2000);
+}
+
+TEST_F(DatabaseTest, ADelayedWriteReachesTheDiskByItself) {
+  auto database = Open();
+  EXPECT_EQ(database->UnsyncedCommits(), 0u);
+  const absl::Time written = absl::Now();
+  ASSERT_TRUE(Insert(*database, 1, WriteMode::kDelayed).ok());
+  // Generous, for a machine that is busy; an idle one takes half a second.
+  while (database->UnsyncedCommits() != 0 && absl::Now() < written + absl::Seconds(20)) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  EXPECT_EQ(database->UnsyncedCommits(), 0u);
+}
+
+TEST_F(DatabaseTest, ADurableWriteIsOnTheDiskWhenItReturnsWithAllBeforeIt) {
+  auto database = Open({.delayed_sync_after = absl::Hours(1)});
+  ASSERT_TRUE(Insert(*database, 1, WriteMode::kDelayed).ok());
+  EXPECT_EQ(database->UnsyncedCommits(), 1u);
+  ASSERT_TRUE(Insert(*database, 2, WriteMode::kDurable).ok());
+  EXPECT_EQ(database->UnsyncedCommits(), 0u);
+}
+
+TEST_F(DatabaseTest, ADamagedPageIsToldWithTheFile) {
+  {
+    auto database = Open();
+    for (int i = 0; i < 2000; ++i) ASSERT_TRUE(Insert(*database, i).ok());
+    ASSERT_TRUE(database->Close().ok());
+  }
+  {
+    auto file = OpenFile(path_, O_RDWR);
+    ASSERT_TRUE(file.ok());
+    const std::string rubbish(4096, '\xff');
+    for (int page = 6; page < 12; ++page) {
+      ASSERT_EQ(::pwrite(file->get(), rubbish.data(), rubbish.size(), page * 4096), 4096);
+    }
+  }
+  auto database = Open();
+  const absl::Status status =
+      database->Read([](Connection& c) { return c.Run("SELECT sum(length(word)) FROM numbers"); });
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), path_)) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), ".recover")) << status;
 }
 
 TEST_F(DatabaseTest, AForeignOrDamagedFileIsNamedAndRefused) {

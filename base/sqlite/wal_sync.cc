@@ -47,6 +47,11 @@ absl::Status WalSync::SyncTo(uint64_t commit) {
   return absl::OkStatus();
 }
 
+uint64_t WalSync::last_synced() const {
+  absl::MutexLock lock(&mutex_);
+  return synced_;
+}
+
 absl::Status WalSync::Broken() const {
   absl::MutexLock lock(&mutex_);
   return broken_;

@@ -35,6 +35,9 @@ class WalSync {
   // for the log; INTERNAL for an I/O error, after which Broken() stays.
   absl::Status SyncTo(uint64_t commit) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // The last commit that a power cut cannot undo any more.
+  uint64_t last_synced() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // OK, or why no commit can be trusted any more.
   absl::Status Broken() const ABSL_LOCKS_EXCLUDED(mutex_);
 
