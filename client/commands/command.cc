@@ -1,10 +1,12 @@
 #include "client/commands/command.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <map>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
@@ -26,6 +28,19 @@ class Formatter : public CLI::Formatter {
   std::map<const CLI::App*, std::string> arguments;
 };
 
+// "-a,--address" -> "--address": short names are for the commands' own options.
+std::string LongName(absl::string_view names) {
+  for (absl::string_view name : absl::StrSplit(names, ',')) {
+    if (absl::StartsWith(name, "--")) return std::string(name);
+  }
+  return std::string(names);
+}
+
+struct GlobalOption {
+  std::string name;
+  std::string* value = nullptr;
+};
+
 struct RestArguments {
   Positionals positionals;
   std::vector<std::string>* values = nullptr;
@@ -37,6 +52,7 @@ struct CommandTree::Impl {
   explicit Impl(const std::string& description) : root(description) {}
 
   CLI::App root;
+  std::vector<GlobalOption> global;  // the root's, repeated at every command
   std::shared_ptr<Formatter> formatter = std::make_shared<Formatter>();
   std::map<const CLI::App*, RestArguments> rest;
   std::map<const CLI::App*, Action> actions;
@@ -49,6 +65,7 @@ Command& Command::Flag(absl::string_view names, bool& value, absl::string_view h
 
 Command& Command::Option(absl::string_view names, std::string& value, absl::string_view help) {
   app_->add_option(std::string(names), value, std::string(help));
+  if (app_ == &tree_->impl_->root) tree_->impl_->global.push_back({LongName(names), &value});
   return *this;
 }
 
@@ -92,7 +109,10 @@ Command Command::Add(absl::string_view names, absl::string_view description) {
   const std::vector<std::string> parts = absl::StrSplit(names, ',');
   CLI::App* app = app_->add_subcommand(parts[0], std::string(description));
   for (size_t i = 1; i < parts.size(); ++i) app->alias(parts[i]);
-  app->fallthrough();  // global options may stand after the command, too
+  // CLI11's own way (fallthrough) takes the arguments of Rest() along to the root.
+  for (const GlobalOption& option : tree_->impl_->global) {
+    app->add_option(option.name, *option.value)->group("");
+  }
   app->formatter(tree_->impl_->formatter);
   return Command(*tree_, *app);
 }
@@ -108,8 +128,12 @@ CommandTree::~CommandTree() = default;
 Command CommandTree::root() { return Command(*this, impl_->root); }
 
 CommandTree::Parsed CommandTree::Parse(int argc, const char* const* argv) {
+  // CLI11 gives "--" a meaning of its own; here it ends the options and nothing more.
+  const char* const* end = argv + argc;
+  const char* const* dashes =
+      std::find_if(argv, end, [](const char* word) { return absl::string_view(word) == "--"; });
   try {
-    impl_->root.parse(argc, argv);
+    impl_->root.parse(static_cast<int>(dashes - argv), argv);
   } catch (const CLI::Success& help) {
     return {nullptr, impl_->root.exit(help)};
   } catch (const CLI::ParseError& error) {
@@ -118,7 +142,12 @@ CommandTree::Parsed CommandTree::Parse(int argc, const char* const* argv) {
   }
   const CLI::App* chosen = &impl_->root;
   while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().front();
-  const std::vector<std::string> remaining = chosen->remaining();
+  std::vector<std::string> remaining = chosen->remaining();
+  const bool has_unknown_option =
+      !remaining.empty() && remaining[0].size() > 1 && remaining[0][0] == '-';
+  // After the first argument "--" belongs to the program that is to be run.
+  if (dashes != end)
+    remaining.insert(remaining.end(), remaining.empty() ? dashes + 1 : dashes, end);
   const auto rest = impl_->rest.find(chosen);
   const auto complain = [&](absl::string_view what) -> Parsed {
     std::cerr << "berth: " << what << "\n"
@@ -127,17 +156,13 @@ CommandTree::Parsed CommandTree::Parse(int argc, const char* const* argv) {
   };
   if (rest != impl_->rest.end()) {
     const Positionals& wanted = rest->second.positionals;
-    const int count = static_cast<int>(remaining.size());
-    if (count > 0 && remaining[0].size() > 1 && remaining[0][0] == '-' && remaining[0] != "--") {
-      return complain(absl::StrCat("unknown option ", remaining[0]));
-    }
+    if (has_unknown_option) return complain(absl::StrCat("unknown option ", remaining[0]));
     *rest->second.values = remaining;
-    if (count > 0 && remaining[0] == "--") rest->second.values->erase(rest->second.values->begin());
-    const int given = static_cast<int>(rest->second.values->size());
+    const int given = static_cast<int>(remaining.size());
     if (given < wanted.minimum) return complain("an argument is missing");
     if (wanted.maximum >= 0 && given > wanted.maximum) {
       return complain(absl::StrCat("too many arguments: \"",
-                                   (*rest->second.values)[static_cast<size_t>(wanted.maximum)],
+                                   remaining[static_cast<size_t>(wanted.maximum)],
                                    "\" was not expected"));
     }
   }
