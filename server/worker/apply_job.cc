@@ -1,0 +1,90 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/os/fd_factories.h"
+#include "base/status/errno_status.h"
+#include "base/status/status_macros.h"
+#include "server/worker/confinement.h"
+#include "server/worker/jobs.h"
+#include "server/worker/mount_plan.h"
+#include "server/worker/mounts_of.h"
+#include "snapshotter/layer/apply.h"
+#include "snapshotter/layer/tree_writer.h"
+
+namespace berth::worker {
+namespace {
+
+absl::StatusOr<UniqueFd> OpenLayer(const std::string& path) {
+  return OpenFile(path, O_RDONLY | O_DIRECTORY);
+}
+
+absl::StatusOr<MountPlan> PlanApply(const v1::ApplyRequest& request) {
+  BERTH_ASSIGN_OR_RETURN(MountPlan plan, PlanMounts(MountsOf(request.mounts())));
+  switch (plan.kind) {
+    case MountPlan::Kind::kEmpty:
+      return absl::InvalidArgumentError("there are no mounts to unpack the layer into");
+    case MountPlan::Kind::kOther:
+      return absl::UnimplementedError(
+          absl::StrCat("unpacking into a mount of type \"", request.mounts(0).type(),
+                       "\" is not supported; use the overlayfs or native snapshotter"));
+    case MountPlan::Kind::kBind:
+    case MountPlan::Kind::kOverlay:
+      break;
+  }
+  if (plan.access != MountPlan::Access::kWritable) {
+    return absl::FailedPreconditionError(
+        "the mounts are read-only; unpack into those of a prepared snapshot, not of a view");
+  }
+  return plan;
+}
+
+layer::WhiteoutStyle StyleOf(const MountPlan& plan) {
+  if (plan.kind == MountPlan::Kind::kBind) return layer::WhiteoutStyle::kDelete;
+  return plan.marks == MountPlan::Marks::kUser ? layer::WhiteoutStyle::kOverlayUserXattr
+                                               : layer::WhiteoutStyle::kOverlay;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::ApplyResponse> RunApply(const v1::ApplyRequest& request,
+                                           const StoreDirectory& store,
+                                           const std::atomic<bool>& cancelled) {
+  BERTH_RETURN_IF_ERROR(layer::CheckLayerMediaType(request.media_type()));
+  BERTH_ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(request.digest()));
+  BERTH_ASSIGN_OR_RETURN(const MountPlan plan, PlanApply(request));
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd blob, store.OpenBlob(digest));
+  BERTH_ASSIGN_OR_RETURN(UniqueFd root, OpenLayer(plan.layers[0]), _ << "open the snapshot");
+  std::vector<UniqueFd> lowers;
+  Reach reach;
+  for (size_t i = 1; i < plan.layers.size(); ++i) {
+    BERTH_ASSIGN_OR_RETURN(UniqueFd lower, OpenLayer(plan.layers[i]),
+                           _ << "open a layer below the snapshot");
+    reach.readable.push_back(lower);
+    lowers.push_back(std::move(lower));
+  }
+  reach.writable.push_back(root);
+  BERTH_RETURN_IF_ERROR(Confine(reach)) << "confine the worker";
+
+  layer::TreeWriter writer(std::move(root), StyleOf(plan), std::move(lowers));
+  layer::ApplyOptions options;
+  options.expected = digest;
+  options.cancelled = &cancelled;
+  BERTH_ASSIGN_OR_RETURN(const layer::ApplyResult result, ApplyLayer(blob, options, writer),
+                         _ << "unpack " << digest.text());
+  if (request.sync() && ::syncfs(writer.root().get()) != 0) {
+    return ErrnoStatus(errno, "syncfs", plan.layers[0]);
+  }
+  v1::ApplyResponse response;
+  response.set_digest(result.diff_id.text());
+  response.set_size(static_cast<int64_t>(result.size_bytes));
+  return response;
+}
+
+}  // namespace berth::worker
