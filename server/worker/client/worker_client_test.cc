@@ -298,6 +298,8 @@ TEST_F(WorkerClientTest, ACancelledJobEnds) {
   const std::string stuck = HashString("stuck").text();
   const std::string fifo = absl::StrCat(Store(), "/blobs/sha256/", stuck.substr(7));
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  // With a worker already there, the jobs below go to it at once.
+  ASSERT_TRUE(Apply(ApplyTo(PutBlob(MakeTar({File("a")})), root)).ok());
   std::vector<std::unique_ptr<Waiter<v1::ApplyResponse>>> waiters;
   std::vector<uint64_t> jobs;
   for (size_t i = 0; i < WorkerClient::kMaxRunning; ++i) {
@@ -310,7 +312,7 @@ TEST_F(WorkerClientTest, ACancelledJobEnds) {
   EXPECT_EQ(waiting.Wait().status().code(), absl::StatusCode::kCancelled);
   // The others see it once the blob opens.
   for (uint64_t job : jobs) client_->Cancel(job);
-  const absl::StatusOr<UniqueFd> writer = OpenFile(fifo, O_WRONLY);
+  const absl::StatusOr<UniqueFd> writer = OpenFile(fifo, O_RDWR);
   ASSERT_TRUE(writer.ok()) << writer.status();
   for (auto& waiter : waiters) EXPECT_FALSE(waiter->Wait().ok());
 }
