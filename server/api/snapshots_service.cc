@@ -7,6 +7,7 @@
 #include "base/grpc/unary.h"
 #include "base/status/status_macros.h"
 #include "proto/containerd/events/snapshot.pb.h"
+#include "server/api/caller_of.h"
 
 namespace berth {
 namespace {
@@ -15,22 +16,6 @@ using metadata::Caller;
 
 // A message of this many infos stays far below the 16 MiB that clients take, also with full labels.
 constexpr int kListBatch = 100;
-
-absl::StatusOr<Caller> CallerOf(const CallInfo& call) {
-  BERTH_RETURN_IF_ERROR(call.RequireNamespace());
-  return Caller{call.ns, call.lease};
-}
-
-// Wraps a function of (Caller, Request) as a handler of (CallInfo, Request).
-template <typename Function>
-auto WithCaller(Function function) {
-  return [function = std::move(function)](
-             const CallInfo& call,
-             const auto& request) -> decltype(function(std::declval<const Caller&>(), request)) {
-    BERTH_ASSIGN_OR_RETURN(const Caller caller, CallerOf(call));
-    return function(caller, request);
-  };
-}
 
 template <typename Response>
 Response ToResponse(const std::vector<snapshots::Mount>& mounts) {
@@ -106,17 +91,18 @@ absl::StatusOr<StreamSource<SnapshotsService::ListResponse>> SnapshotsService::D
 grpc::ServerUnaryReactor* SnapshotsService::Prepare(grpc::CallbackServerContext* context,
                                                     const PrepareRequest* request,
                                                     PrepareResponse* response) {
-  return Unary(context, executor_, request, response,
-               WithCaller([this](const Caller& caller, const PrepareRequest& request) {
-                 return DoPrepare(caller, request);
-               }));
+  return Unary(
+      context, executor_, request, response,
+      WithCaller([this](const CallInfo&, const Caller& caller, const PrepareRequest& request) {
+        return DoPrepare(caller, request);
+      }));
 }
 
 grpc::ServerUnaryReactor* SnapshotsService::View(grpc::CallbackServerContext* context,
                                                  const ViewRequest* request,
                                                  ViewResponse* response) {
   return Unary(context, executor_, request, response,
-               WithCaller([this](const Caller& caller,
+               WithCaller([this](const CallInfo&, const Caller& caller,
                                  const ViewRequest& request) -> absl::StatusOr<ViewResponse> {
                  BERTH_ASSIGN_OR_RETURN(
                      const auto mounts,
@@ -129,7 +115,7 @@ grpc::ServerUnaryReactor* SnapshotsService::Mounts(grpc::CallbackServerContext* 
                                                    const MountsRequest* request,
                                                    MountsResponse* response) {
   return Unary(context, executor_, request, response,
-               WithCaller([this](const Caller& caller,
+               WithCaller([this](const CallInfo&, const Caller& caller,
                                  const MountsRequest& request) -> absl::StatusOr<MountsResponse> {
                  BERTH_ASSIGN_OR_RETURN(
                      const auto mounts,
@@ -140,25 +126,27 @@ grpc::ServerUnaryReactor* SnapshotsService::Mounts(grpc::CallbackServerContext* 
 
 grpc::ServerUnaryReactor* SnapshotsService::Commit(grpc::CallbackServerContext* context,
                                                    const CommitRequest* request, Empty* response) {
-  return Unary(context, executor_, request, response,
-               WithCaller([this](const Caller& caller, const CommitRequest& request) {
-                 return DoCommit(caller, request);
-               }));
+  return Unary(
+      context, executor_, request, response,
+      WithCaller([this](const CallInfo&, const Caller& caller, const CommitRequest& request) {
+        return DoCommit(caller, request);
+      }));
 }
 
 grpc::ServerUnaryReactor* SnapshotsService::Remove(grpc::CallbackServerContext* context,
                                                    const RemoveRequest* request, Empty* response) {
-  return Unary(context, executor_, request, response,
-               WithCaller([this](const Caller& caller, const RemoveRequest& request) {
-                 return DoRemove(caller, request);
-               }));
+  return Unary(
+      context, executor_, request, response,
+      WithCaller([this](const CallInfo&, const Caller& caller, const RemoveRequest& request) {
+        return DoRemove(caller, request);
+      }));
 }
 
 grpc::ServerUnaryReactor* SnapshotsService::Stat(grpc::CallbackServerContext* context,
                                                  const StatRequest* request,
                                                  StatResponse* response) {
   return Unary(context, executor_, request, response,
-               WithCaller([this](const Caller& caller,
+               WithCaller([this](const CallInfo&, const Caller& caller,
                                  const StatRequest& request) -> absl::StatusOr<StatResponse> {
                  StatResponse answer;
                  BERTH_ASSIGN_OR_RETURN(*answer.mutable_info(),
@@ -171,7 +159,7 @@ grpc::ServerUnaryReactor* SnapshotsService::Update(grpc::CallbackServerContext* 
                                                    const UpdateRequest* request,
                                                    UpdateResponse* response) {
   return Unary(context, executor_, request, response,
-               WithCaller([this](const Caller& caller,
+               WithCaller([this](const CallInfo&, const Caller& caller,
                                  const UpdateRequest& request) -> absl::StatusOr<UpdateResponse> {
                  const auto& paths = request.update_mask().paths();
                  const std::vector<std::string> mask(paths.begin(), paths.end());
@@ -194,7 +182,7 @@ grpc::ServerUnaryReactor* SnapshotsService::Usage(grpc::CallbackServerContext* c
                                                   const UsageRequest* request,
                                                   UsageResponse* response) {
   return Unary(context, executor_, request, response,
-               WithCaller([this](const Caller& caller,
+               WithCaller([this](const CallInfo&, const Caller& caller,
                                  const UsageRequest& request) -> absl::StatusOr<UsageResponse> {
                  BERTH_ASSIGN_OR_RETURN(
                      const snapshots::Usage usage,
