@@ -24,6 +24,9 @@
 namespace berth::content {
 namespace {
 
+// How long a second writer of a ref waits for the first to end before it is refused.
+constexpr absl::Duration kLockPatience = absl::Milliseconds(500);
+
 using metadata::Change;
 using metadata::IngestRow;
 using metadata::ObjectKind;
@@ -376,6 +379,10 @@ absl::StatusOr<std::unique_ptr<IngestWriter>> ContentStore::OpenLocked(
 
 absl::Status ContentStore::LockRef(const RefKey& key) {
   absl::MutexLock lock(&mutex_);
+  // A client that closes a writer and opens the next is not told when the first has ended: its
+  // stream may still be closing here.
+  const auto is_free = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !locked_refs_.contains(key); };
+  mutex_.AwaitWithTimeout(absl::Condition(&is_free), kLockPatience);
   const absl::Time now = absl::Now();
   const auto [entry, is_new] = locked_refs_.try_emplace(key, now);
   if (is_new) return absl::OkStatus();
