@@ -1,5 +1,6 @@
 #include "shim/init/descriptors.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,9 +12,15 @@ namespace berth::init {
 
 void CloseAllBut(int* keep, size_t count) {
   std::sort(keep, keep + count);
-  unsigned next = 0;
+  // 0, 1 and 2 stay until they are replaced: were they free, the next descriptors would be born
+  // there, and dup2 onto itself leaves CLOEXEC set.
+  unsigned next = 3;
+  int null;
+  do {
+    null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  } while (null >= 0 && null < 3);
   for (size_t i = 0; i < count; ++i) {
-    if (keep[i] < 0) continue;
+    if (keep[i] < 3) continue;
     const unsigned fd = static_cast<unsigned>(keep[i]);
     if (fd > next) ::syscall(SYS_close_range, next, fd - 1, 0);
     if (fd + 1 > next) next = fd + 1;

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,6 +45,12 @@ std::string Drain(BorrowedFd fd) {
 }
 
 }  // namespace
+
+void ContainerTest::SetUpTestSuite() {
+  // What others mount meanwhile must not show in HostFacts.
+  ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+  ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr), 0);
+}
 
 void ContainerTest::SetUp() {
   char path[] = "/tmp/runtime-test-XXXXXX";

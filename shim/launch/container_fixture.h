@@ -51,6 +51,7 @@ struct Outcome {
 
 class ContainerTest : public ::testing::Test {
  protected:
+  static void SetUpTestSuite();
   void SetUp() override;
   void TearDown() override;
 

@@ -412,6 +412,7 @@ void Creation::Fail(absl::Status status) {
   loop_.Cancel(timer_);
   timer_ = TimerId::kNone;
   channel_.Close();
+  hooks_.Abort();
   for (const UniqueFd* child : {&assistant_, &state_.init_pidfd}) {
     if (child->valid()) ::syscall(SYS_pidfd_send_signal, child->get(), SIGKILL, nullptr, 0);
   }

@@ -152,9 +152,11 @@ absl::Status StartByListener(const std::string& socket_path) {
   while (true) {
     init::Report report;
     ssize_t got;
+    int resets = 0;
     do {
       got = ::recv(socket.get(), &report, sizeof(report), 0);
-    } while (got < 0 && errno == EINTR);
+      // See ReportChannel about ECONNRESET.
+    } while (got < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
     if (got == sizeof(report)) {
       report.detail[sizeof(report.detail) - 1] = '\0';
       if (report.kind == init::ReportKind::kFailed) return ToStatus(report);

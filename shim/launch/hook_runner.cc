@@ -29,7 +29,17 @@ std::string ReadErrorText(BorrowedFd fd) {
 
 }  // namespace
 
-HookRunner::~HookRunner() { loop_.Cancel(timer_); }
+HookRunner::~HookRunner() { Abort(); }
+
+void HookRunner::Abort() {
+  loop_.Cancel(timer_);
+  timer_ = TimerId::kNone;
+  child_watch_.Reset();
+  child_ = ChildProcess();  // which kills and reaps
+  errors_.Reset();
+  hooks_.clear();
+  done_ = nullptr;
+}
 
 void HookRunner::Run(const char* kind, std::vector<spec::Hook> hooks, std::string state_json,
                      std::string working_directory, OnHookFailure policy, Done done) {

@@ -7,6 +7,7 @@
 #define BERTH_SHIM_LAUNCH_HOOK_RUNNER_H_
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -33,6 +34,9 @@ class HookRunner {
   // wrote to its standard error; DEADLINE_EXCEEDED.
   void Run(const char* kind, std::vector<spec::Hook> hooks, std::string state_json,
            std::string working_directory, OnHookFailure policy, Done done);
+
+  // Kills the hook that runs, if any, and forgets the rest; `done` is not called.
+  void Abort();
 
   std::vector<std::string> TakeWarnings() { return std::move(warnings_); }
 

@@ -25,9 +25,12 @@ ssize_t Receive(int socket, ReceivedReport& out) {
   message.msg_control = control;
   message.msg_controllen = sizeof(control);
   ssize_t got;
+  int resets = 0;
   do {
     got = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
+    // A child that ends with a command unread makes the socket say ECONNRESET once, ahead of the
+    // reports that are still queued.
+  } while (got < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
   if (got <= 0) return got;
   for (struct cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {

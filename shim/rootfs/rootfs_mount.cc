@@ -115,6 +115,60 @@ void Shorten(std::vector<std::string>& data, PreparedMount& mount) {
   }
 }
 
+// overlay's options as fsconfig takes them: each lower directory by itself, from the top.
+std::vector<std::string> Split(const std::vector<std::string>& data) {
+  std::vector<std::string> pieces;
+  for (absl::string_view option : data) {
+    absl::string_view value = option;
+    if (!absl::ConsumePrefix(&value, "lowerdir=")) {
+      pieces.emplace_back(option);
+      continue;
+    }
+    for (absl::string_view path : absl::StrSplit(value, ':')) {
+      pieces.push_back(absl::StrCat("lowerdir+=", path));
+    }
+  }
+  return pieces;
+}
+
+// The attributes that mount(2) has as flags.
+unsigned AttributesOf(unsigned long flags) {
+  return ((flags & MS_RDONLY) != 0 ? MOUNT_ATTR_RDONLY : 0) |
+         ((flags & MS_NOSUID) != 0 ? MOUNT_ATTR_NOSUID : 0) |
+         ((flags & MS_NODEV) != 0 ? MOUNT_ATTR_NODEV : 0) |
+         ((flags & MS_NOEXEC) != 0 ? MOUNT_ATTR_NOEXEC : 0) |
+         ((flags & MS_NOATIME) != 0 ? MOUNT_ATTR_NOATIME : 0);
+}
+
+void MountByPieces(init::Reporter& report, const PreparedMount& mount, const char* target) {
+  const int context = FsOpen(mount.type.c_str());
+  if (context < 0) report.Fail(errno, "open filesystem", mount.type);
+  for (const std::string& piece : mount.pieces) {
+    const size_t equals = piece.find("=");
+    const bool flag = equals == std::string::npos;
+    const int result =
+        flag ? FsSetFlag(context, piece.c_str())
+             : FsSetString(context, piece.substr(0, equals).c_str(), piece.c_str() + equals + 1);
+    if (result != 0) {
+      const int error = errno;
+      report.FailFormat(
+          error, "mount the root filesystem: %s option \"%.300s\": %s (%s)%s", mount.type.c_str(),
+          piece.c_str(), ::strerrordesc_np(error), ::strerrorname_np(error),
+          error == EINVAL ? ": the layers' paths take more than a page, which needs Linux 6.7"
+                          : "");
+    }
+  }
+  if (FsCreate(context) != 0) report.Fail(errno, "create filesystem", mount.type);
+  const int mounted = FsMount(context, AttributesOf(mount.flags));
+  const int place = ::open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (mounted < 0 || place < 0 || AttachMount(mounted, place) != 0) {
+    report.Fail(errno, "attach the root filesystem", target);
+  }
+  ::close(place);
+  ::close(mounted);
+  ::close(context);
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<PreparedMount>> PrepareRootfs(const std::vector<RootfsMount>& mounts) {
@@ -131,6 +185,10 @@ absl::StatusOr<std::vector<PreparedMount>> PrepareRootfs(const std::vector<Rootf
     if (out.data.size() > kMaxData && mount.type == "overlay") {
       Shorten(data, out);
       out.data = absl::StrJoin(data, ",");
+      if (out.data.size() > kMaxData) {
+        out.pieces = Split(data);
+        out.data.clear();
+      }
     }
     if (out.data.size() > kMaxData) {
       return absl::InvalidArgumentError(absl::StrCat("the options of rootfs mount \"", mount.source,
@@ -161,8 +219,10 @@ void MountRootfs(init::Reporter& report, const std::vector<PreparedMount>& mount
     }
     const bool bind = (mount.flags & MS_BIND) != 0;
     const unsigned long first_flags = bind ? mount.flags & (MS_BIND | MS_REC) : mount.flags;
-    if (::mount(mount.source.c_str(), target, mount.type.c_str(), first_flags,
-                mount.data.c_str()) != 0) {
+    if (!mount.pieces.empty()) {
+      MountByPieces(report, mount, target);
+    } else if (::mount(mount.source.c_str(), target, mount.type.c_str(), first_flags,
+                       mount.data.c_str()) != 0) {
       const int error = errno;
       if (error == ENODEV) {
         report.FailFormat(error,

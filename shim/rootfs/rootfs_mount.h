@@ -31,9 +31,12 @@ struct PreparedMount {
   std::string data;
   // Data beyond a page is shortened: paths become relative to this directory.
   std::string working_directory;
+  // Options that do not fit even then go to fsconfig one by one, "key=value" (Linux 6.7 for overlay's
+  // "lowerdir+").
+  std::vector<std::string> pieces;
 };
 
-// Errors: INVALID_ARGUMENT when options do not fit one page even when shortened.
+// Errors: INVALID_ARGUMENT when options do not fit one page and cannot be given one by one.
 absl::StatusOr<std::vector<PreparedMount>> PrepareRootfs(const std::vector<RootfsMount>& mounts);
 
 // Makes the mounts at `root`. For the child after clone3; `working_directory` of the child is "/".
