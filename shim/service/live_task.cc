@@ -162,7 +162,7 @@ void LiveTask::FailCreate(absl::Status reason) {
   create_phase_ = CreatePhase::kOver;
   Member& init = member("");
   init.io.reset();
-  WriteRecord(init, journal::Stage::kDeleted);  // a failed create leaves nothing
+  WriteRecord(init, journal::Stage::kAdded);  // a failed create leaves nothing
   Done<pid_t> done = std::move(create_done_);
   done(std::move(reason));
 }
@@ -448,7 +448,7 @@ absl::Status LiveTask::Kill(const std::string& exec_id, int signal, launch::Kill
       case CreatePhase::kAborting:
         return absl::OkStatus();
       case CreatePhase::kOver:
-        return container_.Kill(signal, scope);
+        return KillContainer(signal, scope);
     }
   }
   const Member& exec = member(exec_id);
@@ -459,6 +459,16 @@ absl::Status LiveTask::Kill(const std::string& exec_id, int signal, launch::Kill
   if (::syscall(SYS_pidfd_send_signal, exec.pidfd.get(), signal, nullptr, 0) != 0) {
     if (errno == ESRCH) return absl::NotFoundError("process already finished");
     return ErrnoStatus(errno, "pidfd_send_signal", exec_id);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LiveTask::KillContainer(int signal, launch::KillScope scope) {
+  BERTH_RETURN_IF_ERROR(container_.Kill(signal, scope));
+  const task::State state = task_.init().state;
+  // In the v1 freezer not even SIGKILL gets through until the group is thawed.
+  if (signal == SIGKILL && (state == task::State::kPaused || state == task::State::kPausing)) {
+    container_.Resume([](absl::Status) {});  // a failure shows: the process does not end
   }
   return absl::OkStatus();
 }

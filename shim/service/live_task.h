@@ -123,6 +123,7 @@ class LiveTask {
   absl::Status TakeOverExec(const std::string& exec_id, launch::ExecProcess process);
   void FailStart(const std::string& exec_id, absl::Status reason);
 
+  absl::Status KillContainer(int signal, launch::KillScope scope);
   void OnExit(const std::string& exec_id, uint32_t status);
   void Announce(const std::vector<task::Exit>& exits);
   void AnnounceOne(const task::Exit& exit);
