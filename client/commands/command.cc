@@ -13,7 +13,7 @@
 namespace berth::client {
 namespace {
 
-constexpr int kUsageError = 2;
+constexpr int kUsageError = 125;  // docker's
 
 // CLI11's help with the arguments that Rest() declares; CLI11 itself knows nothing of them.
 class Formatter : public CLI::Formatter {
@@ -34,6 +34,13 @@ std::string LongName(absl::string_view names) {
     if (absl::StartsWith(name, "--")) return std::string(name);
   }
   return std::string(names);
+}
+
+// "berth image ls".
+std::string PathOf(const CLI::App* app) {
+  std::string path = app->get_name();
+  while ((app = app->get_parent()) != nullptr) path = absl::StrCat(app->get_name(), " ", path);
+  return path;
 }
 
 struct GlobalOption {
@@ -109,6 +116,7 @@ Command Command::Add(absl::string_view names, absl::string_view description) {
   const std::vector<std::string> parts = absl::StrSplit(names, ',');
   CLI::App* app = app_->add_subcommand(parts[0], std::string(description));
   for (size_t i = 1; i < parts.size(); ++i) app->alias(parts[i]);
+  app->footer("");  // CLI11 copies the parent's
   // CLI11's own way (fallthrough) takes the arguments of Rest() along to the root.
   for (const GlobalOption& option : tree_->impl_->global) {
     app->add_option(option.name, *option.value)->group("");
@@ -150,8 +158,7 @@ CommandTree::Parsed CommandTree::Parse(int argc, const char* const* argv) {
     remaining.insert(remaining.end(), remaining.empty() ? dashes + 1 : dashes, end);
   const auto rest = impl_->rest.find(chosen);
   const auto complain = [&](absl::string_view what) -> Parsed {
-    std::cerr << "berth: " << what << "\n"
-              << impl_->formatter->make_usage(chosen, chosen->get_display_name());
+    std::cerr << "berth: " << what << "\n" << impl_->formatter->make_usage(chosen, PathOf(chosen));
     return {nullptr, kUsageError};
   };
   if (rest != impl_->rest.end()) {

@@ -74,7 +74,7 @@ TEST(CommandTest, MistakesAreRefused) {
     Values values;
     auto parsed = Parse(values, words);
     EXPECT_FALSE(parsed.action) << words.back();
-    EXPECT_NE(parsed.exit_code, 0) << words.back();
+    EXPECT_EQ(parsed.exit_code, 125) << words.back();
   }
 }
 

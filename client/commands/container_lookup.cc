@@ -101,6 +101,11 @@ absl::Status RemoveContainer(const Connection& connection, const ContainerRecord
   return absl::OkStatus();
 }
 
+absl::Status NotRunning(absl::string_view word) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("container ", word, " does not run; `berth ps -a` says how it ended"));
+}
+
 std::string CommandOf(const ContainerRecord& container) {
   absl::StatusOr<Json> spec = ParseJson(container.spec().value());
   if (!spec.ok()) return "";

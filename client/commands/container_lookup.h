@@ -32,6 +32,9 @@ absl::StatusOr<ExitResult> ReapTask(const Connection& connection, absl::string_v
 // error.
 absl::Status RemoveContainer(const Connection& connection, const ContainerRecord& container);
 
+// What a verb that needs a running container answers for one that does not run.
+absl::Status NotRunning(absl::string_view word);
+
 // "/bin/sh -c true" of the record's spec.
 std::string CommandOf(const ContainerRecord& container);
 

@@ -102,7 +102,9 @@ absl::StatusOr<int> Execute(const Context& context, const Connection& connection
     request.set_stdout(fifos->paths().out);
     request.set_stderr(fifos->paths().err);
   }
-  BERTH_RETURN_IF_ERROR(tasks.Exec(request)) << "add a process to container " << container.id();
+  const absl::Status added = tasks.Exec(request);
+  if (absl::IsNotFound(added)) return NotRunning(options.rest[0]);
+  BERTH_RETURN_IF_ERROR(added) << "add a process to container " << container.id();
   const auto start = [&]() -> absl::StatusOr<std::unique_ptr<PendingWait>> {
     BERTH_ASSIGN_OR_RETURN(std::unique_ptr<PendingWait> wait, tasks.StartWait(id));
     BERTH_RETURN_IF_ERROR(tasks.Start(id)) << "start a process in container " << container.id();

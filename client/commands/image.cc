@@ -241,7 +241,13 @@ absl::StatusOr<int> InspectImages(const Context& context, const ImageArguments& 
 
 void AddImage(Command root, const Context& context) {
   auto arguments = std::make_shared<ImageArguments>();
-  Command noun = root.Add("image,images,i", "Images");
+  Command noun = root.Add("image,i", "Images");
+  root.Add("images", "List images")
+      .Option("-f,--filter", arguments->filters, "containerd's filters: name~=busybox")
+      .Option("--format", arguments->format, "table or json")
+      .Flag("-q,--quiet", arguments->is_quiet, "Names only")
+      .Rest({"", 0, 0}, arguments->rest)
+      .Do([&context, arguments] { return ListImages(context, *arguments); });
   noun.Add("ls,list", "List images")
       .Option("-f,--filter", arguments->filters, "containerd's filters: name~=busybox")
       .Option("--format", arguments->format, "table or json")

@@ -18,8 +18,9 @@ absl::StatusOr<int> Kill(const Context& context, const KillArguments& arguments)
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
   return ForEach("kill", arguments.rest, [&](const std::string& word) -> absl::Status {
     BERTH_ASSIGN_OR_RETURN(const ContainerRecord container, FindContainer(connection, word));
-    return Annotate(TaskClient(connection).Kill({container.id(), ""}, signal, KillScope::kProcess),
-                    word);
+    const absl::Status sent =
+        TaskClient(connection).Kill({container.id(), ""}, signal, KillScope::kProcess);
+    return absl::IsNotFound(sent) ? NotRunning(word) : Annotate(sent, word);
   });
 }
 
