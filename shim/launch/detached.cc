@@ -12,7 +12,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -21,6 +24,7 @@
 #include "base/os/spawn.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "shim/cgroup/hierarchy.h"
 #include "shim/init/protocol.h"
 #include "shim/launch/report_channel.h"
 #include "shim/security/seccomp_program.h"
@@ -33,6 +37,9 @@
 
 namespace berth::launch {
 namespace {
+
+// An init whose shim has gone ends at the next word that it expects.
+constexpr absl::Duration kInitEnds = absl::Seconds(3);
 
 constexpr int kJoinable[] = {CLONE_NEWNS,   CLONE_NEWNET,    CLONE_NEWIPC, CLONE_NEWUTS,
                              CLONE_NEWUSER, CLONE_NEWCGROUP, CLONE_NEWTIME};
@@ -93,6 +100,20 @@ void RunPoststopHooks(const CleanupRecord& record, absl::Time deadline) {
     const absl::Duration left = std::max(deadline - absl::Now(), absl::Seconds(1));
     child->Wait(std::min(hook.timeout, left)).IgnoreError();
   }
+}
+
+// Where the groups of a bundle's container would be: a shim that was killed while it made them had
+// no time to record them.
+std::vector<std::string> PlannedCgroups(const std::string& bundle) {
+  const auto plan = ReadPlan(bundle);
+  const auto hierarchies = cgroup::FindHierarchies();
+  if (!plan.ok() || !hierarchies.ok()) return {};
+  std::vector<std::string> paths;
+  for (const cgroup::Hierarchy& hierarchy : *hierarchies) {
+    std::string path = cgroup::ContainerDirectory(hierarchy, plan->cgroups_path, BundleId(bundle));
+    if (path != hierarchy.mount_point) paths.push_back(std::move(path));
+  }
+  return paths;
 }
 
 }  // namespace
@@ -172,15 +193,21 @@ absl::Status RemoveByRecord(const CleanupRecord& record, absl::Duration timeout)
   const absl::Time deadline = absl::Now() + timeout;
   absl::StatusOr<UniqueFd> init = OpenRecorded(record);
   if (init.ok()) ::syscall(SYS_pidfd_send_signal, init->get(), SIGKILL, nullptr, 0);
-  cgroup::Cgroup group = cgroup::Cgroup::Open(record.cgroup_paths);
+  const bool recorded = !record.cgroup_paths.empty();
+  cgroup::Cgroup group =
+      cgroup::Cgroup::Open(recorded ? record.cgroup_paths : PlannedCgroups(record.bundle));
+  // An unrecorded group holds at most an init that ends with its shim; if there is more in it, then
+  // somebody else was there first, and the create was about to be refused.
+  const absl::Time give_up = recorded ? deadline : std::min(deadline, absl::Now() + kInitEnds);
   absl::Status status;
   absl::Duration wait = absl::Milliseconds(1);
   while (!(status = group.Remove()).ok()) {
     if (!absl::IsFailedPrecondition(status)) return status;
-    if (absl::Now() >= deadline) {
+    if (absl::Now() >= give_up) {
+      if (!recorded) break;
       return absl::DeadlineExceededError(status.message());
     }
-    group.SignalAll(SIGKILL).IgnoreError();  // what is left shows in the next attempt
+    if (recorded) group.SignalAll(SIGKILL).IgnoreError();  // what is left shows in the next attempt
     absl::SleepFor(wait);
     wait = std::min(wait * 2, absl::Milliseconds(50));
   }
