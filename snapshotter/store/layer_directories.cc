@@ -32,15 +32,22 @@ struct CloseDirectory {
 };
 
 absl::StatusOr<UniqueFd> EnsureAndOpen(const std::string& path) {
+  absl::StatusOr<UniqueFd> opened = OpenFile(path, O_RDONLY | O_DIRECTORY);
+  if (ErrnoOf(opened.status()) != ENOENT) return opened;
   BERTH_RETURN_IF_ERROR(EnsureDirectory(path, 0700));
   return OpenFile(path, O_RDONLY | O_DIRECTORY);
 }
 
 absl::Status Move(BorrowedFd from, const std::string& id, BorrowedFd to) {
-  if (::renameat2(from.get(), id.c_str(), to.get(), id.c_str(), RENAME_NOREPLACE) != 0) {
-    return ErrnoStatus(errno, "rename layer directory", id);
+  if (::renameat2(from.get(), id.c_str(), to.get(), id.c_str(), RENAME_NOREPLACE) == 0) {
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
+  // Some filesystems (NFS) lack the flag. Ids are random, so nothing can stand there; and a plain
+  // rename would replace an empty directory only.
+  if (errno == EINVAL && ::renameat(from.get(), id.c_str(), to.get(), id.c_str()) == 0) {
+    return absl::OkStatus();
+  }
+  return ErrnoStatus(errno, "rename layer directory", id);
 }
 
 // Overlayfs merges directories by d_type; a filesystem without it (XFS made with ftype=0) shows
