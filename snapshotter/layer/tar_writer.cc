@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -47,10 +46,13 @@ struct Header {
 };
 static_assert(sizeof(Header) == kBlockBytes);
 
+// Fills the field but for its last byte, which stays NUL.
 template <size_t kSize>
 void PutOctal(char (&field)[kSize], uint64_t value) {
-  std::snprintf(field, kSize, "%0*llo", static_cast<int>(kSize - 1),
-                static_cast<unsigned long long>(value));
+  for (size_t i = kSize - 1; i > 0; --i) {
+    field[i - 1] = static_cast<char>('0' + (value & 7));
+    value >>= 3;
+  }
 }
 
 template <size_t kSize>
@@ -114,7 +116,9 @@ void Seal(Header& header) {
   unsigned sum = 0;
   const auto* bytes = reinterpret_cast<const unsigned char*>(&header);
   for (size_t i = 0; i < sizeof(Header); ++i) sum += bytes[i];
-  std::snprintf(header.checksum, sizeof(header.checksum), "%06o", sum);  // then NUL and a space
+  char digits[7] = {};
+  PutOctal(digits, sum);
+  std::memcpy(header.checksum, digits, sizeof(digits));  // six digits, NUL, and a space
 }
 
 // Puts the name into `name` and `prefix`; false when it does not fit.
