@@ -118,6 +118,10 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(absl::string_view p
   ::sqlite3_busy_timeout(db, kBusyTimeoutMs);
   // Foreign keys are off by default, per connection.
   BERTH_RETURN_IF_ERROR(connection->Execute("PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"));
+  // A reader drops its cache whenever somebody writes; the kernel's is the one that helps.
+  if (access == Access::kReadOnly) {
+    BERTH_RETURN_IF_ERROR(connection->Execute("PRAGMA cache_size=-256;"));
+  }
   return connection;
 }
 
