@@ -96,6 +96,9 @@ void Connection::Prepare(grpc::ClientContext& context, absl::Duration timeout) c
 
 absl::Status Connection::ToStatus(const grpc::Status& status) const {
   absl::Status converted = FromGrpc(status);
+  if (absl::IsUnimplemented(converted) && converted.message().empty()) {
+    return absl::UnimplementedError("the server does not offer this call");
+  }
   if (!absl::IsUnavailable(converted)) return converted;
   // gRPC's own text for a lost socket names neither the program nor a cure.
   if (absl::StrContains(converted.message(), "failed to connect") ||
