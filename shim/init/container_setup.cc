@@ -13,6 +13,7 @@
 
 #include <cstring>
 
+#include "shim/init/raw_open.h"
 #include "shim/spec/names.h"
 
 #ifndef CLONE_NEWTIME
@@ -24,7 +25,7 @@ namespace {
 
 void EnterTimeNamespace(Reporter& report, const spec::LaunchPlan& plan) {
   if (!plan.time_offsets.empty()) {
-    const int file = ::open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+    const int file = RawOpen("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
     if (file < 0) report.Fail(errno, "open", "/proc/self/timens_offsets");
     for (const spec::TimeOffset& offset : plan.time_offsets) {
       if (::dprintf(file, "%s %lld %u", offset.clock.c_str(),
@@ -35,7 +36,7 @@ void EnterTimeNamespace(Reporter& report, const spec::LaunchPlan& plan) {
     ::close(file);
   }
   // unshare prepared it for children; a single thread may enter it itself.
-  const int ns = ::open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+  const int ns = RawOpen("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
   if (ns < 0 || ::setns(ns, CLONE_NEWTIME) != 0) report.Fail(errno, "enter the time namespace");
   ::close(ns);
 }
@@ -69,7 +70,7 @@ void RaiseLoopback(Reporter& report) {
   const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (socket < 0) report.Fail(errno, "open a socket");
   struct ifreq request = {};
-  ::strcpy(request.ifr_name, "lo");
+  ::memcpy(request.ifr_name, "lo", sizeof("lo"));
   request.ifr_flags = IFF_UP;
   if (::ioctl(socket, SIOCSIFFLAGS, &request) != 0) report.Fail(errno, "bring up", "lo");
   ::close(socket);
@@ -92,7 +93,7 @@ void WriteSysctls(Reporter& report, const spec::LaunchPlan& plan, int proc) {
         *c = '.';
       }
     }
-    const int file = ::openat(proc, path, O_WRONLY | O_CLOEXEC);
+    const int file = RawOpenAt(proc, path, O_WRONLY | O_CLOEXEC);
     if (file < 0 || ::write(file, value.data(), value.size()) < 0) {
       const int error = errno;
       report.FailFormat(error, "set sysctl \"%s\" to \"%s\": %s (%s)", name.c_str(), value.c_str(),

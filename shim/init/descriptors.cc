@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <climits>
 
+#include "shim/init/raw_open.h"
+
 namespace berth::init {
 
 void CloseAllBut(int* keep, size_t count) {
@@ -17,7 +19,7 @@ void CloseAllBut(int* keep, size_t count) {
   unsigned next = 3;
   int null;
   do {
-    null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    null = RawOpen("/dev/null", O_RDWR | O_CLOEXEC);
   } while (null >= 0 && null < 3);
   for (size_t i = 0; i < count; ++i) {
     if (keep[i] < 3) continue;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "shim/init/descriptors.h"
+#include "shim/init/raw_open.h"
 #include "shim/rootfs/devices.h"
 
 namespace berth::init {
@@ -27,7 +28,7 @@ void RunExec(ExecPlan& plan) {
   Reporter report(plan.control);
   report.Begin(Step::kNamespaces);
   // The host's procfs, for labels, while there is one that can be trusted.
-  int proc = ::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int proc = RawOpen("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (::setns(plan.init_pidfd, plan.namespaces) != 0) {
     const int error = errno;
     if (error == ESRCH) report.FailVerbatim(ESRCH, "the container's init has ended");
@@ -38,7 +39,7 @@ void RunExec(ExecPlan& plan) {
       report.Fail(errno, "become the user namespace's root");
     }
   }
-  int root = ::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int root = RawOpen("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) report.Fail(errno, "open the container's root");
   // In the cgroup before anything of the container's runs.
   report.Begin(Step::kJoinCgroup);

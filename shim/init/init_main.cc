@@ -18,6 +18,7 @@
 #include "shim/init/child_hooks.h"
 #include "shim/init/container_setup.h"
 #include "shim/init/descriptors.h"
+#include "shim/init/raw_open.h"
 #include "shim/rootfs/devices.h"
 #include "shim/rootfs/inside.h"
 #include "shim/rootfs/masks.h"
@@ -73,7 +74,7 @@ class Init {
       rootfs::SetRootPropagation(report_, spec_.rootfs_propagation);
     }
     report_.Begin(Step::kBindSources);
-    bundle_ = ::open(plan_.bundle.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bundle_ = RawOpen(plan_.bundle.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (bundle_ < 0) report_.Fail(errno, "open the bundle", plan_.bundle);
     sources_.assign(spec_.mounts.size(), -1);
     rootfs::OpenBindSources(report_, spec_, bundle_, plan_.id_maps, sources_);
@@ -87,7 +88,7 @@ class Init {
   }
 
   [[noreturn]] void Continue() {
-    proc_ = ::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    proc_ = RawOpen("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (proc_ < 0) report_.Fail(errno, "open", "/proc");
     if (spec_.NewNamespace(CLONE_NEWNET)) RaiseLoopback(report_);
     OpenRoot();
@@ -120,7 +121,7 @@ class Init {
     if (plan_.new_user_namespace || plan_.joined_user_namespace) {
       rootfs::BindOnItself(report_, plan_.root_path);
     }
-    root_ = ::open(plan_.root_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    root_ = RawOpen(plan_.root_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root_ < 0) report_.Fail(errno, "open the root filesystem", plan_.root_path);
   }
 

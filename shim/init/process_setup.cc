@@ -21,6 +21,7 @@
 #include <cstring>
 
 #include "shim/init/program_finder.h"
+#include "shim/init/raw_open.h"
 #include "shim/rootfs/mount_api.h"
 #include "shim/security/capabilities.h"
 
@@ -144,9 +145,9 @@ void ProcessBuilder::SetLabels(int proc) {
   if (process.apparmor_profile.empty() && process.selinux_label.empty()) return;
   report_.Begin(Step::kLabels);
   if (!process.apparmor_profile.empty() && process.apparmor_profile != "unconfined") {
-    int file = ::openat(proc, "self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC);
+    int file = RawOpenAt(proc, "self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC);
     if (file < 0 && ::access("/sys/kernel/security/apparmor", F_OK) == 0) {
-      file = ::openat(proc, "self/attr/exec", O_WRONLY | O_CLOEXEC);
+      file = RawOpenAt(proc, "self/attr/exec", O_WRONLY | O_CLOEXEC);
     }
     if (file < 0) {
       report_.FailFormat(
@@ -159,7 +160,7 @@ void ProcessBuilder::SetLabels(int proc) {
     ::close(file);
   }
   if (!process.selinux_label.empty()) {
-    const int file = ::openat(proc, "self/attr/exec", O_WRONLY | O_CLOEXEC);
+    const int file = RawOpenAt(proc, "self/attr/exec", O_WRONLY | O_CLOEXEC);
     if (file < 0 || ::access("/sys/fs/selinux/enforce", F_OK) != 0) {
       report_.FailFormat(ENOTSUP,
                          "$.process.selinuxLabel asks for \"%s\", but SELinux is not active here",
@@ -186,7 +187,7 @@ void ProcessBuilder::PlaceDescriptors(int console) {
     int source = console >= 0 ? console : setup_.stdio[i];
     if (source < 0) {
       // /dev/null of the container, which mounts made or bound.
-      if (null < 0) null = ::open("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+      if (null < 0) null = RawOpen("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
       if (null >= 0) Lift(report_, null, above);
       source = null;
     }
@@ -214,7 +215,7 @@ void ProcessBuilder::SetHome(int root) {
     // Set but empty counts as unset, as login does it.
     if (variable != nullptr && ::strncmp(variable, "HOME=", 5) == 0 && variable[5] != '\0') return;
   }
-  ::strcpy(home_, "HOME=/");
+  ::snprintf(home_, sizeof(home_), "HOME=/");
   const int fd = rootfs::OpenInside(root, "/etc/passwd", O_RDONLY | O_NONBLOCK);
   struct stat info;
   FILE* file =

@@ -9,6 +9,8 @@
 
 #include <cstring>
 
+#include "shim/init/raw_open.h"
+
 namespace berth::init {
 namespace {
 
@@ -106,7 +108,7 @@ void ExplainElf(Reporter& report, const char* path, int fd) {
 }
 
 void ExplainContent(Reporter& report, const char* path) {
-  const int fd = ::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const int fd = RawOpen(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return;
   char head[257];
   const ssize_t size = ::pread(fd, head, sizeof(head) - 1, 0);
@@ -125,7 +127,7 @@ void FindProgram(Reporter& report, const char* program, const char* const* envir
                  char (&path)[PATH_MAX]) {
   if (::strchr(program, '/') != nullptr) {
     if (::strlen(program) >= sizeof(path)) report.Fail(ENAMETOOLONG, "exec", program);
-    ::strcpy(path, program);
+    ::snprintf(path, sizeof(path), "%s", program);
     if (const int error = CheckExecutable(path); error != 0) {
       report.FailFormat(error, "exec: \"%s\": stat %s: %s (%s)%s", path, path, Reason(error),
                         ::strerrorname_np(error), Hint(error));

@@ -321,8 +321,8 @@ absl::StatusOr<std::unique_ptr<Container>> Container::Attach(
   return container;
 }
 
-absl::Status Container::StartDetached(const std::string& socket_path) {
-  return StartByListener(socket_path);
+absl::Status Container::StartDetached(const CleanupRecord& record, const std::string& socket_path) {
+  return StartByListener(record, socket_path);
 }
 
 absl::Status Container::CleanupFromRecord(const CleanupRecord& record, absl::Duration timeout) {

@@ -83,6 +83,7 @@ struct ExecProcess {
 // What must be known to remove what a lost shim left. Everything is optional but the bundle.
 struct CleanupRecord {
   std::string bundle;
+  std::string id;  // for hooks; empty: the bundle's own name
   pid_t init_pid = -1;
   uint64_t init_start_time_ticks = 0;  // field 22 of /proc/<pid>/stat; a differing one is not ours
   std::vector<std::string> cgroup_paths;  // as cgroup_paths() gave them
@@ -158,9 +159,9 @@ class Container {
   // has not, it is killed and left for the caller to reap).
   void Cleanup(Done done);
 
-  // Starts a container that another process created with a start_listener bound at `socket_path`.
-  // Blocks while startContainer hooks run. Errors: as Start, without poststart hooks.
-  static absl::Status StartDetached(const std::string& socket_path);
+  // Starts a container that another process created with a start_listener bound at `socket_path`,
+  // and runs its poststart hooks. Blocks while hooks run. Errors: as Start.
+  static absl::Status StartDetached(const CleanupRecord& record, const std::string& socket_path);
   // A Container for one that another process created: Exec, Kill, Pause, Resume, Update, Stats and
   // Pids work on it. `init_start_time_ticks` guards against a reused pid. Errors: NOT_FOUND when
   // init ended.

@@ -70,25 +70,33 @@ absl::StatusOr<UniqueFd> OpenRecorded(const CleanupRecord& record) {
   return pidfd;
 }
 
-std::string BundleId(const std::string& bundle) { return bundle.substr(bundle.rfind('/') + 1); }
+std::string IdOf(const CleanupRecord& record) {
+  return record.id.empty() ? record.bundle.substr(record.bundle.rfind('/') + 1) : record.id;
+}
 
 absl::StatusOr<spec::LaunchPlan> ReadPlan(const std::string& bundle) {
   BERTH_ASSIGN_OR_RETURN(std::string json, ReadFile(absl::StrCat(bundle, "/config.json")));
   return spec::ParseSpec(std::move(json));
 }
 
-void RunPoststopHooks(const CleanupRecord& record, absl::Time deadline) {
+// Runs the hooks that `list` picks from the specification, each with `status` as the container's
+// state. Errors: the first failure; the others run all the same.
+absl::Status RunHooks(const CleanupRecord& record, const char* kind, absl::string_view status,
+                      std::vector<spec::Hook> spec::Hooks::*list, absl::Time deadline) {
   absl::StatusOr<spec::LaunchPlan> plan = ReadPlan(record.bundle);
-  if (!plan.ok() || plan->hooks.poststop.empty()) return;
+  if (!plan.ok()) return plan.status();
   ContainerState state;
-  state.id = BundleId(record.bundle);
+  state.id = IdOf(record);
   state.bundle = record.bundle;
   state.oci_version = plan->oci_version;
   state.annotations_json = plan->annotations_json;
-  for (const spec::Hook& hook : plan->hooks.poststop) {
+  const std::string json = StateJson(state, status, status == "stopped" ? 0 : record.init_pid);
+  absl::Status first;
+  for (const spec::Hook& hook : plan->hooks.*list) {
     UniqueFd input(::memfd_create("state", MFD_CLOEXEC));
-    if (!input.valid() || !WriteAll(input, StateJson(state, "stopped", 0)).ok()) return;
-    ::lseek(input.get(), 0, SEEK_SET);
+    if (!input.valid()) return ErrnoStatus(errno, "memfd_create");
+    BERTH_RETURN_IF_ERROR(WriteAll(input, json));
+    if (::lseek(input.get(), 0, SEEK_SET) < 0) return ErrnoStatus(errno, "lseek");
     SpawnOptions options;
     options.executable = hook.path;
     options.arguments = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args;
@@ -96,60 +104,36 @@ void RunPoststopHooks(const CleanupRecord& record, absl::Time deadline) {
     options.descriptors = {{0, input.get()}};
     options.working_directory = record.bundle;
     absl::StatusOr<ChildProcess> child = Spawn(options);
-    if (!child.ok()) continue;  // a poststop hook's failure stops nothing
-    const absl::Duration left = std::max(deadline - absl::Now(), absl::Seconds(1));
-    child->Wait(std::min(hook.timeout, left)).IgnoreError();
+    absl::Status result = child.status();
+    if (child.ok()) {
+      const absl::Duration left = std::max(deadline - absl::Now(), absl::Seconds(1));
+      absl::StatusOr<ExitState> ended = child->Wait(std::min(hook.timeout, left));
+      result = ended.status();
+      if (ended.ok() && ended->ExitCode() != 0) {
+        result = absl::FailedPreconditionError(absl::StrCat("exit status ", ended->ExitCode()));
+      }
+    }
+    first.Update(result.ok() ? result
+                             : Annotate(result, absl::StrCat(kind, " hook \"", hook.path, "\"")));
   }
+  return first;
 }
 
 // Where the groups of a bundle's container would be: a shim that was killed while it made them had
 // no time to record them.
-std::vector<std::string> PlannedCgroups(const std::string& bundle) {
-  const auto plan = ReadPlan(bundle);
+std::vector<std::string> PlannedCgroups(const CleanupRecord& record) {
+  const auto plan = ReadPlan(record.bundle);
   const auto hierarchies = cgroup::FindHierarchies();
   if (!plan.ok() || !hierarchies.ok()) return {};
   std::vector<std::string> paths;
   for (const cgroup::Hierarchy& hierarchy : *hierarchies) {
-    std::string path = cgroup::ContainerDirectory(hierarchy, plan->cgroups_path, BundleId(bundle));
+    std::string path = cgroup::ContainerDirectory(hierarchy, plan->cgroups_path, IdOf(record));
     if (path != hierarchy.mount_point) paths.push_back(std::move(path));
   }
   return paths;
 }
 
-}  // namespace
-
-absl::Status AdoptState(const CleanupRecord& record, const std::string& seccomp_cache_directory,
-                        ContainerState& state) {
-  BERTH_ASSIGN_OR_RETURN(state.init_pidfd, OpenRecorded(record));
-  BERTH_ASSIGN_OR_RETURN(const spec::LaunchPlan plan, ReadPlan(record.bundle));
-  state.id = BundleId(record.bundle);
-  state.bundle = record.bundle;
-  state.oci_version = plan.oci_version;
-  state.annotations_json = plan.annotations_json;
-  state.poststart = plan.hooks.poststart;
-  state.poststop = plan.hooks.poststop;
-  state.poststop_due = true;
-  state.init_pid = record.init_pid;
-  state.init_start_time_ticks = record.init_start_time_ticks;
-  state.cgroup = cgroup::Cgroup::Open(record.cgroup_paths);
-  state.namespaces = DifferentNamespaces(record.init_pid);
-  state.user_namespace = (state.namespaces & CLONE_NEWUSER) != 0;
-  state.terminal = plan.process.terminal;
-  state.keyring = absl::StrCat("_ses.", state.id);
-  if (plan.seccomp_json.empty()) return absl::OkStatus();
-  absl::StatusOr<UniqueFd> cached = security::OpenCachedSeccomp(
-      seccomp_cache_directory, security::SeccompCacheName(plan.seccomp_json));
-  if (cached.ok()) {
-    state.seccomp = *std::move(cached);
-    return absl::OkStatus();
-  }
-  // This process is short-lived by itself, so libseccomp's heap does not matter.
-  state.seccomp.Reset(::memfd_create("berth-seccomp", MFD_CLOEXEC));
-  if (!state.seccomp.valid()) return ErrnoStatus(errno, "memfd_create");
-  return security::CompileSeccomp(plan.seccomp_json, state.seccomp);
-}
-
-absl::Status StartByListener(const std::string& socket_path) {
+absl::Status SeeThroughStart(const std::string& socket_path) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return ErrnoStatus(errno, "socket");
   struct sockaddr_un address = {};
@@ -189,13 +173,51 @@ absl::Status StartByListener(const std::string& socket_path) {
   }
 }
 
+}  // namespace
+
+absl::Status AdoptState(const CleanupRecord& record, const std::string& seccomp_cache_directory,
+                        ContainerState& state) {
+  BERTH_ASSIGN_OR_RETURN(state.init_pidfd, OpenRecorded(record));
+  BERTH_ASSIGN_OR_RETURN(const spec::LaunchPlan plan, ReadPlan(record.bundle));
+  state.id = IdOf(record);
+  state.bundle = record.bundle;
+  state.oci_version = plan.oci_version;
+  state.annotations_json = plan.annotations_json;
+  state.poststart = plan.hooks.poststart;
+  state.poststop = plan.hooks.poststop;
+  state.poststop_due = true;
+  state.init_pid = record.init_pid;
+  state.init_start_time_ticks = record.init_start_time_ticks;
+  state.cgroup = cgroup::Cgroup::Open(record.cgroup_paths);
+  state.namespaces = DifferentNamespaces(record.init_pid);
+  state.user_namespace = (state.namespaces & CLONE_NEWUSER) != 0;
+  state.terminal = plan.process.terminal;
+  state.keyring = absl::StrCat("_ses.", state.id);
+  if (plan.seccomp_json.empty()) return absl::OkStatus();
+  absl::StatusOr<UniqueFd> cached = security::OpenCachedSeccomp(
+      seccomp_cache_directory, security::SeccompCacheName(plan.seccomp_json));
+  if (cached.ok()) {
+    state.seccomp = *std::move(cached);
+    return absl::OkStatus();
+  }
+  // This process is short-lived by itself, so libseccomp's heap does not matter.
+  state.seccomp.Reset(::memfd_create("berth-seccomp", MFD_CLOEXEC));
+  if (!state.seccomp.valid()) return ErrnoStatus(errno, "memfd_create");
+  return security::CompileSeccomp(plan.seccomp_json, state.seccomp);
+}
+
+absl::Status StartByListener(const CleanupRecord& record, const std::string& socket_path) {
+  BERTH_RETURN_IF_ERROR(SeeThroughStart(socket_path));
+  return RunHooks(record, "poststart", "running", &spec::Hooks::poststart, absl::InfiniteFuture());
+}
+
 absl::Status RemoveByRecord(const CleanupRecord& record, absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
   absl::StatusOr<UniqueFd> init = OpenRecorded(record);
   if (init.ok()) ::syscall(SYS_pidfd_send_signal, init->get(), SIGKILL, nullptr, 0);
   const bool recorded = !record.cgroup_paths.empty();
   cgroup::Cgroup group =
-      cgroup::Cgroup::Open(recorded ? record.cgroup_paths : PlannedCgroups(record.bundle));
+      cgroup::Cgroup::Open(recorded ? record.cgroup_paths : PlannedCgroups(record));
   // An unrecorded group holds at most an init that ends with its shim; if there is more in it, then
   // somebody else was there first, and the create was about to be refused.
   const absl::Time give_up = recorded ? deadline : std::min(deadline, absl::Now() + kInitEnds);
@@ -208,7 +230,8 @@ absl::Status RemoveByRecord(const CleanupRecord& record, absl::Duration timeout)
       return absl::DeadlineExceededError(status.message());
     }
     if (recorded) group.SignalAll(SIGKILL).IgnoreError();  // what is left shows in the next attempt
-    absl::SleepFor(wait);
+    // No event tells when a dying process has left its v1 cgroup.
+    absl::SleepFor(wait);  // tidy: allow(sleep)
     wait = std::min(wait * 2, absl::Milliseconds(50));
   }
   if (init.ok()) {
@@ -219,7 +242,8 @@ absl::Status RemoveByRecord(const CleanupRecord& record, absl::Duration timeout)
           absl::StrCat("init ", record.init_pid, " does not end by SIGKILL"));
     }
   }
-  RunPoststopHooks(record, deadline);
+  // A poststop hook's failure keeps nothing from being removed.
+  RunHooks(record, "poststop", "stopped", &spec::Hooks::poststop, deadline).IgnoreError();
   return absl::OkStatus();
 }
 

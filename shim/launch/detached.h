@@ -18,8 +18,8 @@ namespace berth::launch {
 absl::Status AdoptState(const CleanupRecord& record, const std::string& seccomp_cache_directory,
                         ContainerState& state);
 
-// Connects to init's start listener and sees it through to its program.
-absl::Status StartByListener(const std::string& socket_path);
+// Connects to init's start listener, sees it through to its program, and runs the poststart hooks.
+absl::Status StartByListener(const CleanupRecord& record, const std::string& socket_path);
 
 // Kills, removes, runs poststop hooks. What is gone already is skipped.
 absl::Status RemoveByRecord(const CleanupRecord& record, absl::Duration timeout);

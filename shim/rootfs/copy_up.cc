@@ -12,6 +12,8 @@
 
 #include <cstring>
 
+#include "shim/init/raw_open.h"
+
 namespace berth::rootfs {
 namespace {
 
@@ -40,8 +42,8 @@ void SetOwner(init::Reporter& report, int directory, const char* name, const str
 }
 
 void CopyFile(init::Reporter& report, int from, int to, const char* name, const struct stat& info) {
-  const int in = ::openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  const int out = ::openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  const int in = RawOpenAt(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  const int out = RawOpenAt(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (in < 0 || out < 0) report.Fail(errno, "copy up", name);
   off_t left = info.st_size;
   while (left > 0) {
@@ -62,8 +64,8 @@ void CopyEntry(init::Reporter& report, int from, int to, const char* name, int d
   if (::fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) != 0) report.Fail(errno, "copy up", name);
   if (S_ISDIR(info.st_mode)) {
     if (::mkdirat(to, name, 0700) != 0) report.Fail(errno, "copy up", name);
-    const int below_from = ::openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    const int below_to = ::openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int below_from = RawOpenAt(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int below_to = RawOpenAt(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (below_from < 0 || below_to < 0) report.Fail(errno, "copy up", name);
     CopyDirectory(report, below_from, below_to, name, depth + 1);  // closes both
   } else if (S_ISLNK(info.st_mode)) {
@@ -96,8 +98,8 @@ void CopyDirectory(init::Reporter& report, int from, int to, const char* name, i
 }  // namespace
 
 void CopyUp(init::Reporter& report, int from, int to, const char* name) {
-  const int source = ::openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const int target = ::openat(to, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int source = RawOpenAt(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int target = RawOpenAt(to, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (source < 0 || target < 0) report.Fail(errno, "copy up", name);
   struct stat info;
   if (::fstat(source, &info) != 0) report.Fail(errno, "copy up", name);

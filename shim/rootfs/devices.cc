@@ -10,6 +10,7 @@
 
 #include <cstring>
 
+#include "shim/init/raw_open.h"
 #include "shim/rootfs/inside.h"
 #include "shim/rootfs/mount_api.h"
 
@@ -43,9 +44,9 @@ bool IsNode(int directory, const char* name, mode_t type, dev_t number) {
 void BindNode(init::Reporter& report, int directory, const char* name, const char* host_path) {
   const int source = OpenTree(AT_FDCWD, host_path, OPEN_TREE_CLONE);
   if (source < 0) report.Fail(errno, "open the host's device", host_path);
-  const int file = ::openat(directory, name, O_CREAT | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
+  const int file = RawOpenAt(directory, name, O_CREAT | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (file >= 0) ::close(file);
-  const int target = ::openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  const int target = RawOpenAt(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (target < 0) report.Fail(errno, "make mount target for device", name);
   if (AttachMount(source, target) != 0) report.Fail(errno, "bind device", host_path);
   ::close(target);
@@ -149,10 +150,10 @@ Console OpenPty(init::Reporter& report, const spec::ProcessPlan& process, int ro
 Console MakeConsole(init::Reporter& report, const spec::LaunchPlan& plan, int root) {
   const Console console = OpenPty(report, plan.process, root);
   const int dev = OpenOrMakeDirectory(report, root, "/dev");
-  const int file = ::openat(
+  const int file = RawOpenAt(
       dev, "console", O_CREAT | O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
   if (file >= 0) ::close(file);
-  const int target = ::openat(dev, "console", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  const int target = RawOpenAt(dev, "console", O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (target < 0) report.Fail(errno, "make mount target", "/dev/console");
   const int tree = OpenTree(console.slave, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
   if (tree < 0) report.Fail(errno, "clone the pty's slave");

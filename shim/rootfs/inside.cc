@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "shim/init/raw_open.h"
 #include "shim/rootfs/mount_api.h"
 
 namespace berth::rootfs {
@@ -83,7 +84,7 @@ int MakeTarget(init::Reporter& report, int root, const char* path, TargetKind ki
   char parent[PATH_MAX];
   const Place place = SplitAndOpen(report, root, path, parent);
   const int file =
-      ::openat(place.directory, place.name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+      RawOpenAt(place.directory, place.name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
   if (file >= 0) {
     ::close(file);
   } else if (errno == EEXIST) {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "shim/init/raw_open.h"
 #include "shim/rootfs/mount_api.h"
 
 namespace berth::rootfs {
@@ -54,7 +55,7 @@ class Masker {
   // The host's /dev/null, checked to be it: an image's could be anything.
   int CloneNull() {
     if (null_ < 0) {
-      null_ = ::open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+      null_ = RawOpen("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC);
       struct stat info;
       if (null_ < 0 || ::fstat(null_, &info) != 0) report_.Fail(errno, "open", "/dev/null");
       if (!S_ISCHR(info.st_mode) || info.st_rdev != ::makedev(1, 3)) {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
+#include "shim/init/raw_open.h"
 #include "shim/rootfs/mount_api.h"
 
 namespace berth::rootfs {
@@ -39,7 +40,7 @@ void BindOnItself(init::Reporter& report, const std::string& path) {
 }
 
 void PivotRoot(init::Reporter& report, int root) {
-  const int old_root = ::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  const int old_root = RawOpen("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (old_root < 0) report.Fail(errno, "open", "/");
   if (::fchdir(root) != 0) report.Fail(errno, "enter the root filesystem");
   // The same directory twice: the old root ends up on top of the new one, and needs no place in it.

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "shim/init/raw_open.h"
 #include "shim/rootfs/inside.h"
 #include "shim/rootfs/mount_api.h"
 
@@ -160,7 +161,7 @@ void MountByPieces(init::Reporter& report, const PreparedMount& mount, const cha
   }
   if (FsCreate(context) != 0) report.Fail(errno, "create filesystem", mount.type);
   const int mounted = FsMount(context, AttributesOf(mount.flags));
-  const int place = ::open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  const int place = RawOpen(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (mounted < 0 || place < 0 || AttachMount(mounted, place) != 0) {
     report.Fail(errno, "attach the root filesystem", target);
   }
@@ -207,7 +208,7 @@ void MountRootfs(init::Reporter& report, const std::vector<PreparedMount>& mount
     const char* target = root.c_str();
     int place = -1;
     if (!mount.target.empty() && mount.target != "/") {
-      const int root_fd = ::open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+      const int root_fd = RawOpen(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
       if (root_fd < 0) report.Fail(errno, "open", root);
       place = OpenOrMakeDirectory(report, root_fd, mount.target.c_str());
       ::close(root_fd);

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "absl/strings/match.h"
+#include "shim/init/raw_open.h"
 #include "shim/rootfs/copy_up.h"
 #include "shim/rootfs/filesystem.h"
 #include "shim/rootfs/inside.h"
@@ -160,7 +161,7 @@ void MountCgroups(init::Reporter& report, const spec::MountPlan& mount,
   const int tmpfs = MountFilesystem(report, request, target);
   for (const CgroupView& view : *context.cgroups) {
     if (::mkdirat(tmpfs, view.name.c_str(), 0755) != 0) report.Fail(errno, "make", view.name);
-    const int place = ::openat(tmpfs, view.name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int place = RawOpenAt(tmpfs, view.name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (place < 0) report.Fail(errno, "open", view.name);
     MountHierarchy(report, mount, context, view, place);
     ::close(place);
