@@ -12,6 +12,7 @@
 #include "base/os/file_io.h"
 #include "base/status/status_macros.h"
 #include "google/protobuf/empty.pb.h"
+#include "proto/containerd/runc/v1/options.pb.h"
 #include "proto/containerd/task/v2/task.pb.h"
 
 namespace berth {
@@ -26,6 +27,15 @@ const google::protobuf::Any& ChooseOptions(
   return request.has_options() && !request.options().type_url().empty()
              ? request.options()
              : container.runtime().options();
+}
+
+// Whether a checkpoint is to be restored, in either of the two ways to ask for it.
+bool AsksForRestore(const TaskCreator::Request& request) {
+  if (request.has_checkpoint()) return true;
+  const std::string& url = request.options().type_url();
+  containerd::runc::v1::Options options;
+  return url.substr(url.rfind('/') + 1) == options.GetTypeName() &&
+         options.ParseFromString(request.options().value()) && !options.criu_image_path().empty();
 }
 
 // The last words of a shim that ended, for the error.
@@ -68,7 +78,7 @@ TaskCreator::TaskCreator(Loop& loop, Executor& executor, TaskTable& tasks,
 
 void TaskCreator::Create(const TaskKey& key, Request request, absl::Time deadline, Done done) {
   if (stopping_) return done(absl::UnavailableError("the daemon is stopping"));
-  if (request.has_checkpoint()) {
+  if (AsksForRestore(request)) {
     return done(absl::UnimplementedError("creating a task from a checkpoint is not supported"));
   }
   if (const auto existing = tasks_.Find(key); existing != nullptr) {

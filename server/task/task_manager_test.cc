@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/containerd/runc/v1/options.pb.h"
 #include "server/task/testing/task_fixture.h"
 
 namespace berth {
@@ -85,6 +86,12 @@ TEST_F(TaskManagerTest, CheckpointsAreUnimplemented) {
   api::CreateTaskRequest restore;
   restore.set_container_id("web");
   restore.mutable_checkpoint()->set_digest("sha256:00");
+  EXPECT_EQ(Call(&TaskManager::Create, restore).status().code(), absl::StatusCode::kUnimplemented);
+  restore.clear_checkpoint();
+  containerd::runc::v1::Options options;
+  options.set_criu_image_path("/image");
+  restore.mutable_options()->set_type_url("containerd.runc.v1.Options");
+  restore.mutable_options()->set_value(options.SerializeAsString());
   EXPECT_EQ(Call(&TaskManager::Create, restore).status().code(), absl::StatusCode::kUnimplemented);
   ASSERT_EQ(Create("web"), absl::OkStatus());
   api::CheckpointTaskRequest checkpoint;
