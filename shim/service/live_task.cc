@@ -281,7 +281,9 @@ absl::Status LiveTask::TakeOverExec(const std::string& exec_id, launch::ExecProc
   auto identity = ReadProcessIdentity(process.pid);
   if (identity.ok()) exec.record.process = *identity;
   WriteRecord(exec, journal::Stage::kRunning);
-  return ConnectIo(exec, process.console.valid(), std::move(process.console));
+  // Asked before the move: the order in which arguments are evaluated is not given.
+  const bool has_terminal = process.console.valid();
+  return ConnectIo(exec, has_terminal, std::move(process.console));
 }
 
 void LiveTask::FailStart(const std::string& exec_id, absl::Status reason) {
