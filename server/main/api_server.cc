@@ -9,6 +9,7 @@
 #include "base/status/status_macros.h"
 #include "server/api/containers_service.h"
 #include "server/api/content_service.h"
+#include "server/api/diff_service.h"
 #include "server/api/events_service.h"
 #include "server/api/images_service.h"
 #include "server/api/leases_service.h"
@@ -49,6 +50,7 @@ void ApiServer::AddServices(Inputs& inputs) {
   EventSink& events = inputs.exchange;
   Add("containers", std::make_unique<ContainersService>(storage.containers(), events, executor));
   Add("content", std::make_unique<ContentService>(storage.content(), executor));
+  Add("diff", std::make_unique<DiffService>(storage.content(), inputs.worker, executor));
   Add("events", std::make_unique<EventsService>(inputs.exchange));
   Add("images",
       std::make_unique<ImagesService>(storage.images(), events, storage.collector(), executor));

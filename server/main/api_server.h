@@ -21,6 +21,7 @@
 #include "server/main/config.h"
 #include "server/main/storage.h"
 #include "server/task/task_manager.h"
+#include "server/worker/client/worker_client.h"
 
 namespace berth {
 
@@ -33,6 +34,7 @@ class ApiServer {
     Exchange& exchange;
     Storage& storage;
     TaskManager& tasks;
+    worker::WorkerClient& worker;
   };
   static absl::StatusOr<std::unique_ptr<ApiServer>> Start(Inputs inputs);
   ~ApiServer();

@@ -9,10 +9,12 @@
 #include "server/events/exchange.h"
 #include "server/main/api_server.h"
 #include "server/main/api_socket.h"
+#include "server/main/program_path.h"
 #include "server/main/server_identity.h"
 #include "server/main/state_lock.h"
 #include "server/main/storage.h"
 #include "server/main/task_engine.h"
+#include "server/worker/client/worker_client.h"
 
 namespace berth {
 namespace {
@@ -50,6 +52,7 @@ class Daemon::Parts {
  private:
   absl::Status LockDirectories();
   absl::Status StartTasks(DaemonInheritance& inheritance);
+  absl::Status MakeWorker();
   absl::Status StartServing(std::vector<InheritedSocket>& inherited);
   void CleanUpBehind();
 
@@ -61,6 +64,7 @@ class Daemon::Parts {
   Exchange exchange_;
   std::unique_ptr<Storage> storage_;
   std::unique_ptr<TaskEngine> tasks_;
+  std::unique_ptr<worker::WorkerClient> worker_;
   std::unique_ptr<ApiServer> server_;
   std::unique_ptr<Acceptor> acceptor_;
 };
@@ -69,6 +73,7 @@ absl::Status Daemon::Parts::Build(DaemonInheritance inheritance) {
   BERTH_RETURN_IF_ERROR(LockDirectories());
   BERTH_ASSIGN_OR_RETURN(storage_, Storage::Open(config_, exchange_, log_));
   BERTH_RETURN_IF_ERROR(StartTasks(inheritance));
+  BERTH_RETURN_IF_ERROR(MakeWorker());
   BERTH_RETURN_IF_ERROR(StartServing(inheritance.sockets));
   CleanUpBehind();
   return absl::OkStatus();
@@ -96,6 +101,15 @@ absl::Status Daemon::Parts::StartTasks(DaemonInheritance& inheritance) {
   return absl::OkStatus();
 }
 
+absl::Status Daemon::Parts::MakeWorker() {
+  BERTH_ASSIGN_OR_RETURN(std::string program, ProgramPath(config_.runtime.worker, "berth-worker"),
+                         _ << "runtime.worker names the program that unpacks layers");
+  worker_ = std::make_unique<worker::WorkerClient>(
+      tasks_->loop(), executor_,
+      worker::WorkerClient::Options{std::move(program), config_.root + "/content"});
+  return absl::OkStatus();
+}
+
 absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited) {
   BERTH_ASSIGN_OR_RETURN(IntrospectionService::Identity identity, LoadServerIdentity(config_.root));
   BERTH_ASSIGN_OR_RETURN(server_, ApiServer::Start({.config = config_,
@@ -103,7 +117,8 @@ absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited
                                                     .executor = executor_,
                                                     .exchange = exchange_,
                                                     .storage = *storage_,
-                                                    .tasks = tasks_->tasks()}));
+                                                    .tasks = tasks_->tasks(),
+                                                    .worker = *worker_}));
   BERTH_ASSIGN_OR_RETURN(const SocketOwner owner, OwnerOf(config_.grpc.socket));
   BERTH_ASSIGN_OR_RETURN(UniqueFd listener, Listen(GrpcAddress(config_), owner, inherited));
   std::vector<UniqueFd> listeners;
@@ -129,6 +144,7 @@ void Daemon::Parts::Stop() {
   if (acceptor_ != nullptr) acceptor_->Stop();
   exchange_.Close();
   if (server_ != nullptr) server_->Stop();
+  if (worker_ != nullptr) worker_->Stop();
   executor_.Stop();
   if (tasks_ != nullptr) tasks_->Stop();
   if (storage_ != nullptr) storage_->Close();

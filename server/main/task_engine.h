@@ -44,6 +44,7 @@ class TaskEngine {
   void Stop();
 
   TaskManager& tasks() { return *tasks_; }
+  Loop& loop() { return loop_->loop(); }
 
  private:
   TaskEngine(ShimBinary shim, std::unique_ptr<LoopThread> loop, size_t threads, size_t queue_limit)
