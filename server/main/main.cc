@@ -66,6 +66,7 @@ absl::Status Serve(const LoadedConfig& loaded) {
   for (const std::string& warning : loaded.warnings) log.Warning(warning);
   // Before any thread starts: threads inherit the signal mask.
   BERTH_ASSIGN_OR_RETURN(const UniqueFd signals, TakeSignals());
+  SealInheritedDescriptors();
   const ServiceManager manager = ServiceManager::FromEnvironment();
   DaemonInheritance inheritance;
   BERTH_ASSIGN_OR_RETURN(inheritance.sockets, TakeInheritedSockets());

@@ -1,6 +1,7 @@
 #include "server/main/process_setup.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -22,6 +23,12 @@ sigset_t StopSignals() {
 }
 
 }  // namespace
+
+void SealInheritedDescriptors() {
+  constexpr unsigned int kFirst = 3;
+  // Fails only on kernels before 5.11, which are too old for the rest as well.
+  (void)::close_range(kFirst, ~0u, CLOSE_RANGE_CLOEXEC);
+}
 
 absl::StatusOr<struct rlimit> RaiseFileLimit() {
   struct rlimit original;

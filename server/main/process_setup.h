@@ -14,6 +14,9 @@
 
 namespace berth {
 
+// Marks every descriptor but 0 to 2 CLOEXEC: what our parent forgot to close reaches no shim.
+void SealInheritedDescriptors();
+
 // Raises the soft NOFILE limit to the hard one and returns what it was: containers get that one.
 absl::StatusOr<struct rlimit> RaiseFileLimit();
 

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/os/file_io.h"
 #include "base/status/status_macros.h"
 #include "server/main/program_path.h"
 
@@ -38,8 +37,6 @@ absl::StatusOr<std::unique_ptr<TaskEngine>> TaskEngine::Start(Inputs inputs) {
       new TaskEngine(std::move(shim), std::move(loop), static_cast<size_t>(config.executor.threads),
                      static_cast<size_t>(config.executor.queue_limit)));
 
-  BERTH_RETURN_IF_ERROR(EnsureDirectory(absl::StrCat(config.state, "/s"), 0711))
-      << "the directory of the shims' sockets";
   ShimLauncher::Options launcher;
   launcher.state = config.state;
   launcher.address = GrpcAddress(config);
