@@ -8,6 +8,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/hash/hash.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/digest/hasher.h"
@@ -50,6 +51,18 @@ std::string RandomName() {
 DigestAlgorithm AlgorithmOf(absl::string_view expected) {
   const absl::StatusOr<Digest> digest = Digest::Parse(expected);
   return digest.ok() ? digest->algorithm() : DigestAlgorithm::kSha256;
+}
+
+// Whether letting go of `older` in favour of `newer` may have made garbage of something: only gc.*
+// labels hold anything. Telling of every change would collect blobs that somebody has ingested
+// without a lease and is still labelling.
+Change ChangeOf(const metadata::Labels& older, const metadata::Labels& newer) {
+  for (const auto& [key, value] : older) {
+    if (!absl::StartsWith(key, metadata::kGcLabelPrefix)) continue;
+    const auto found = newer.find(key);
+    if (found == newer.end() || found->second != value) return Change::kReleased;
+  }
+  return Change::kAdded;
 }
 
 absl::Status Gone(absl::string_view digest) {
@@ -95,9 +108,11 @@ absl::StatusOr<ContentStore::Info> ContentStore::Update(const Caller& caller, co
                                                         absl::Span<const std::string> mask) {
   BERTH_RETURN_IF_ERROR(Digest::Parse(info.digest()));
   Info updated;
+  metadata::Labels older;
   BERTH_RETURN_IF_ERROR(database_.Write(
       sqlite::WriteMode::kDurable, [&](sqlite::Connection& connection) -> absl::Status {
         BERTH_ASSIGN_OR_RETURN(updated, metadata::FindBlob(connection, caller.ns, info.digest()));
+        older = updated.labels();
         if (mask.empty()) *updated.mutable_labels() = info.labels();
         for (const std::string& path : mask) {
           absl::string_view key = path;
@@ -117,7 +132,7 @@ absl::StatusOr<ContentStore::Info> ContentStore::Update(const Caller& caller, co
         return metadata::SetGcLabels(connection, {ObjectKind::kContent, caller.ns, info.digest()},
                                      updated.labels(), metadata::ObjectAge::kMayExist);
       }));
-  Tell(Change::kReleased);
+  Tell(ChangeOf(older, updated.labels()));
   return updated;
 }
 
@@ -140,8 +155,10 @@ absl::StatusOr<ContentStore::Page> ContentStore::List(const Caller& caller,
 
 absl::Status ContentStore::Delete(const Caller& caller, absl::string_view digest_text) {
   BERTH_ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(digest_text));
+  Info deleted;
   BERTH_RETURN_IF_ERROR(database_.Write(
       sqlite::WriteMode::kDurable, [&](sqlite::Connection& connection) -> absl::Status {
+        BERTH_ASSIGN_OR_RETURN(deleted, metadata::FindBlob(connection, caller.ns, digest.text()));
         BERTH_RETURN_IF_ERROR(metadata::DeleteBlob(connection, caller.ns, digest.text()));
         BERTH_RETURN_IF_ERROR(
             metadata::RemoveGcLabels(connection, {ObjectKind::kContent, caller.ns, digest.text()}));
@@ -149,7 +166,7 @@ absl::Status ContentStore::Delete(const Caller& caller, absl::string_view digest
                                          digest.text());
       }));
   PublishDelete(caller.ns, digest.text());
-  Tell(Change::kReleased);
+  Tell(ChangeOf(deleted.labels(), {}));
   // The record is gone, which is what was asked for; bytes that stay are found by garbage
   // collection or at the next start.
   (void)RemoveUnnamed({&digest, 1});

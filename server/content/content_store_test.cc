@@ -37,13 +37,21 @@ class Recorder final : public EventSink {
   std::vector<std::string> topics;
 };
 
+class ReleaseCounter final : public metadata::ChangeListener {
+ public:
+  void OnChange(metadata::Change change) override {
+    if (change == metadata::Change::kReleased) ++releases;
+  }
+  int releases = 0;
+};
+
 class ContentStoreTest : public testing::Test {
  protected:
   ContentStoreTest() { Reopen(); }
 
   void Reopen(ContentStore::Options options = {}) {
     store_.reset();
-    auto store = ContentStore::Open(Directory(), *database_, &events_, nullptr, options);
+    auto store = ContentStore::Open(Directory(), *database_, &events_, &releases_, options);
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
   }
@@ -84,6 +92,7 @@ class ContentStoreTest : public testing::Test {
 
   metadata::TestDatabase database_;
   Recorder events_;
+  ReleaseCounter releases_;
   metadata::LeaseStore leases_{*database_};
   std::unique_ptr<ContentStore> store_;
   const Caller caller_{"default"};
@@ -277,6 +286,24 @@ TEST_F(ContentStoreTest, LabelsChangeByMaskAndByNone) {
   EXPECT_EQ(store_->Update(caller_, info, {}).status().code(), absl::StatusCode::kNotFound);
   info.set_digest("sha256:short");
   EXPECT_EQ(store_->Update(caller_, info, {}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(ContentStoreTest, OnlyLabelsThatHoldSomethingAreAReleaseWhenTheyGo) {
+  Labels labels;
+  labels["plain"] = "1";
+  labels["containerd.io/gc.ref.content.0"] = HashString("y").text();
+  ASSERT_TRUE(Put("x", caller_, labels).ok());
+  ContentStore::Info info;
+  info.set_digest(HashString("x").text());
+  ASSERT_TRUE(store_->Update(caller_, info, {{"labels.plain"}}).ok());
+  EXPECT_EQ(releases_.releases, 0);
+  ASSERT_TRUE(store_->Update(caller_, info, {{"labels.containerd.io/gc.ref.content.0"}}).ok());
+  EXPECT_EQ(releases_.releases, 1);
+  ASSERT_TRUE(store_->Delete(caller_, info.digest()).ok());
+  EXPECT_EQ(releases_.releases, 1);
+  ASSERT_TRUE(Put("x", caller_, labels).ok());
+  ASSERT_TRUE(store_->Delete(caller_, info.digest()).ok());
+  EXPECT_EQ(releases_.releases, 2);
 }
 
 TEST_F(ContentStoreTest, ListsComeInPagesAndFiltered) {
