@@ -58,6 +58,7 @@ class Daemon::Parts {
 
   const Config config_;
   const Logger& log_;
+  bool stopped_ = false;
   std::optional<DirectoryLock> root_lock_;
   std::optional<DirectoryLock> state_lock_;
   Executor executor_;
@@ -141,6 +142,9 @@ void Daemon::Parts::CleanUpBehind() {
 }
 
 void Daemon::Parts::Stop() {
+  // Called by main and again by the destructor; a worker asked on a loop that has ended would
+  // never answer.
+  if (std::exchange(stopped_, true)) return;
   if (acceptor_ != nullptr) acceptor_->Stop();
   exchange_.Close();
   if (server_ != nullptr) server_->Stop();
