@@ -1,0 +1,185 @@
+// create, run, start: the commands that bring a container to life.
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/os/fd_factories.h"
+#include "base/os/file_io.h"
+#include "base/status/errno_status.h"
+#include "base/status/status_macros.h"
+#include "shim/oci/commands.h"
+#include "shim/oci/console.h"
+#include "shim/oci/foreground.h"
+#include "shim/spec/parse.h"
+
+namespace berth::oci {
+namespace {
+
+// A listening socket for `start`, in the container's state directory.
+absl::StatusOr<UniqueFd> ListenForStart(const std::string& path) {
+  UniqueFd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!listener.valid()) return ErrnoStatus(errno, "socket");
+  struct sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the path of ", path, " is too long for a socket: choose a shorter --root"));
+  }
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  if (::fchmod(listener.get(), 0600) != 0 ||
+      ::bind(listener.get(), reinterpret_cast<struct sockaddr*>(&address), sizeof(address)) != 0 ||
+      ::listen(listener.get(), 1) != 0) {
+    return ErrnoStatus(errno, "listen on", path);
+  }
+  return listener;
+}
+
+absl::StatusOr<std::string> BundlePath(const CommandContext& context) {
+  char path[PATH_MAX];
+  const std::string wanted = context.options.Get("bundle", ".");
+  if (::realpath(wanted.c_str(), path) == nullptr) return ErrnoStatus(errno, "find bundle", wanted);
+  return std::string(path);
+}
+
+absl::StatusOr<launch::CreateOptions> ToCreateOptions(const CommandContext& context,
+                                                      const std::string& id,
+                                                      const std::string& bundle) {
+  launch::CreateOptions options;
+  options.id = id;
+  options.bundle = bundle;
+  options.cgroup_driver = context.cgroup_driver;
+  options.seccomp_cache_directory = context.store.SeccompCache();
+  if (context.options.Has("no-pivot")) options.root_switch = launch::RootSwitch::kMoveMount;
+  if (context.options.Has("no-new-keyring")) options.keyring = launch::Keyring::kInherit;
+  BERTH_ASSIGN_OR_RETURN(options.stdio, InheritedStdio());
+  BERTH_ASSIGN_OR_RETURN(options.preserved_fds, PreservedDescriptors(context.options));
+  return options;
+}
+
+struct Created {
+  std::unique_ptr<launch::Container> container;
+  ContainerRecord record;
+};
+
+absl::StatusOr<ContainerRecord> RecordOf(const launch::Container& container, const std::string& id,
+                                         const std::string& bundle) {
+  ContainerRecord record;
+  record.id = id;
+  record.bundle = bundle;
+  record.created = absl::FormatTime(absl::RFC3339_full, absl::Now(), absl::UTCTimeZone());
+  record.init_pid = container.init_pid();
+  record.init_start_time_ticks = container.init_start_time_ticks();
+  record.cgroup_paths = container.cgroup_paths();
+  // State and list show these; they are read again rather than kept through the create.
+  BERTH_ASSIGN_OR_RETURN(std::string json, ReadFile(absl::StrCat(bundle, "/config.json")));
+  BERTH_ASSIGN_OR_RETURN(const spec::LaunchPlan plan, spec::ParseSpec(std::move(json)));
+  record.oci_version = plan.oci_version;
+  record.annotations_json = plan.annotations_json;
+  record.rootfs =
+      plan.root_path[0] == '/' ? plan.root_path : absl::StrCat(bundle, "/", plan.root_path);
+  return record;
+}
+
+enum class StartedBy { kThisProcess, kAnother };
+
+absl::StatusOr<Created> Create(CommandContext& context, Loop& loop, StartedBy starter) {
+  BERTH_ASSIGN_OR_RETURN(const std::string id, ContainerArgument(context));
+  BERTH_ASSIGN_OR_RETURN(const std::string bundle, BundlePath(context));
+  BERTH_RETURN_IF_ERROR(context.store.Reserve(id));
+  auto forget = absl::MakeCleanup([&] { context.store.Remove(id).IgnoreError(); });
+  BERTH_ASSIGN_OR_RETURN(launch::CreateOptions options, ToCreateOptions(context, id, bundle));
+  if (starter == StartedBy::kAnother) {
+    BERTH_ASSIGN_OR_RETURN(options.start_listener, ListenForStart(context.store.StartSocket(id)));
+  }
+  Created created;
+  created.container = std::make_unique<launch::Container>(loop);
+  BERTH_RETURN_IF_ERROR(AwaitStatus(loop, [&](launch::Container::Done done) {
+    created.container->Create(std::move(options), std::move(done));
+  }));
+  PrintWarnings(*created.container);
+  absl::StatusOr<ContainerRecord> record = RecordOf(*created.container, id, bundle);
+  absl::Status status = record.status();
+  if (status.ok()) status = context.store.Save(*record);
+  if (status.ok() && context.options.Has("pid-file")) {
+    status = ReplaceFileAt(BorrowedFd(AT_FDCWD), context.options.Get("pid-file"),
+                           absl::StrCat(record->init_pid), 0644, Durability::kUnsynced);
+  }
+  const bool detached = starter == StartedBy::kAnother || context.options.Has("detach");
+  if (status.ok() && created.container->terminal() && detached) {
+    status =
+        context.options.Has("console-socket")
+            ? SendConsole(context.options.Get("console-socket"), created.container->TakeConsole())
+            : absl::InvalidArgumentError(
+                  "cannot allocate tty if runc will detach without setting console socket");
+  }
+  if (!status.ok()) {
+    AwaitStatus(loop, [&](launch::Container::Done done) {
+      created.container->Cleanup(std::move(done));
+    }).IgnoreError();  // the first error is the one to tell
+    return status;
+  }
+  created.record = *std::move(record);
+  std::move(forget).Cancel();
+  return created;
+}
+
+}  // namespace
+
+absl::StatusOr<int> RunCreate(CommandContext& context) {
+  BERTH_ASSIGN_OR_RETURN(std::unique_ptr<Loop> loop, Loop::Create());
+  BERTH_ASSIGN_OR_RETURN(Created created, Create(context, *loop, StartedBy::kAnother));
+  return 0;
+}
+
+absl::StatusOr<int> RunStart(CommandContext& context) {
+  BERTH_ASSIGN_OR_RETURN(const std::string id, ContainerArgument(context));
+  BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, context.store.Load(id));
+  const RuntimeState state = context.store.StateOf(record);
+  if (state != RuntimeState::kCreated) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot start a container that has ",
+                     state == RuntimeState::kStopped ? "stopped" : "already started"));
+  }
+  const absl::Status started =
+      launch::Container::StartDetached(ToCleanupRecord(record), context.store.StartSocket(id));
+  // Whatever came of it, nobody waits there any more.
+  ::unlink(context.store.StartSocket(id).c_str());
+  BERTH_RETURN_IF_ERROR(started);
+  return 0;
+}
+
+absl::StatusOr<int> RunRun(CommandContext& context) {
+  BERTH_ASSIGN_OR_RETURN(std::unique_ptr<Loop> loop, Loop::Create());
+  BERTH_ASSIGN_OR_RETURN(Created created, Create(context, *loop, StartedBy::kThisProcess));
+  const bool detach = context.options.Has("detach");
+  absl::Status started = AwaitStatus(
+      *loop, [&](launch::Container::Done done) { created.container->Start(std::move(done)); });
+  if (started.ok() && detach) return 0;
+  absl::StatusOr<int> code = started.ok() ? WaitInForeground(*loop, created.container->init_pidfd(),
+                                                             created.container->TakeConsole())
+                                          : absl::StatusOr<int>(started);
+  absl::Status removed = AwaitStatus(
+      *loop, [&](launch::Container::Done done) { created.container->Cleanup(std::move(done)); });
+  PrintWarnings(*created.container);
+  if (removed.ok() && !context.options.Has("keep"))
+    removed = context.store.Remove(created.record.id);
+  if (code.ok()) {
+    BERTH_RETURN_IF_ERROR(removed);
+  }
+  return code;
+}
+
+}  // namespace berth::oci

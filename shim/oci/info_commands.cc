@@ -1,0 +1,228 @@
+// events, spec, features: what the runtime tells about containers and itself.
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/json/writer.h"
+#include "base/os/file_io.h"
+#include "base/status/status_macros.h"
+#include "shim/cgroup/cgroup.h"
+#include "shim/cgroup/stats.h"
+#include "shim/oci/commands.h"
+#include "shim/spec/mount_options.h"
+#include "shim/spec/names.h"
+#include "shim/spec/seccomp_profile.h"
+
+namespace berth::oci {
+namespace {
+
+using json::Layout;
+using json::Writer;
+
+void Print(const std::string& text) {
+  ::fwrite(text.data(), 1, text.size(), stdout);
+  ::fflush(stdout);
+}
+
+void WriteStrings(Writer& writer, absl::string_view key, const std::vector<std::string>& values) {
+  writer.Key(key).BeginArray();
+  for (const std::string& value : values) writer.String(value);
+  writer.EndArray();
+}
+
+// runc's own form of statistics, in which every time is in nanoseconds.
+std::string StatsJson(const std::string& id, const cgroup::Cgroup& group) {
+  Writer writer;
+  writer.BeginObject().Key("type").String("stats").Key("id").String(id).Key("data").BeginObject();
+  if (cgroup::UsesV1(group)) {
+    const auto metrics = cgroup::CollectV1(group);
+    writer.Key("cpu").BeginObject().Key("usage").BeginObject();
+    writer.Key("total").Uint(metrics.cpu().usage().total());
+    writer.Key("kernel").Uint(metrics.cpu().usage().kernel());
+    writer.Key("user").Uint(metrics.cpu().usage().user()).EndObject();
+    writer.Key("throttling").BeginObject();
+    writer.Key("periods").Uint(metrics.cpu().throttling().periods());
+    writer.Key("throttledPeriods").Uint(metrics.cpu().throttling().throttled_periods());
+    writer.Key("throttledTime")
+        .Uint(metrics.cpu().throttling().throttled_time())
+        .EndObject()
+        .EndObject();
+    writer.Key("memory").BeginObject().Key("cache").Uint(metrics.memory().total_cache());
+    writer.Key("usage").BeginObject().Key("limit").Uint(metrics.memory().usage().limit());
+    writer.Key("usage").Uint(metrics.memory().usage().usage());
+    writer.Key("max").Uint(metrics.memory().usage().max());
+    writer.Key("failcnt").Uint(metrics.memory().usage().failcnt()).EndObject().EndObject();
+    writer.Key("pids").BeginObject().Key("current").Uint(metrics.pids().current());
+    writer.Key("limit").Uint(metrics.pids().limit()).EndObject();
+  } else {
+    const auto metrics = cgroup::CollectV2(group);
+    writer.Key("cpu").BeginObject().Key("usage").BeginObject();
+    writer.Key("total").Uint(metrics.cpu().usage_usec() * 1000);
+    writer.Key("kernel").Uint(metrics.cpu().system_usec() * 1000);
+    writer.Key("user").Uint(metrics.cpu().user_usec() * 1000).EndObject();
+    writer.Key("throttling").BeginObject();
+    writer.Key("periods").Uint(metrics.cpu().nr_periods());
+    writer.Key("throttledPeriods").Uint(metrics.cpu().nr_throttled());
+    writer.Key("throttledTime").Uint(metrics.cpu().throttled_usec() * 1000).EndObject().EndObject();
+    writer.Key("memory").BeginObject().Key("cache").Uint(metrics.memory().file());
+    writer.Key("usage").BeginObject().Key("limit").Uint(metrics.memory().usage_limit());
+    writer.Key("usage").Uint(metrics.memory().usage());
+    writer.Key("max").Uint(metrics.memory().max_usage()).EndObject().EndObject();
+    writer.Key("pids").BeginObject().Key("current").Uint(metrics.pids().current());
+    writer.Key("limit").Uint(metrics.pids().limit()).EndObject();
+  }
+  writer.EndObject().EndObject();
+  return writer.Take();
+}
+
+struct DefaultMount {
+  const char* destination;
+  const char* type;
+  const char* source;
+  std::vector<std::string> options;
+};
+
+std::vector<DefaultMount> DefaultMounts() {
+  return {{"/proc", "proc", "proc", {}},
+          {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}},
+          {"/dev/pts",
+           "devpts",
+           "devpts",
+           {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+          {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+          {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}},
+          {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}},
+          {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", "ro"}}};
+}
+
+void WriteDefaultProcess(Writer& writer) {
+  const std::vector<std::string> capabilities = {"CAP_AUDIT_WRITE", "CAP_KILL",
+                                                 "CAP_NET_BIND_SERVICE"};
+  writer.Key("process").BeginObject().Key("terminal").Boolean(true);
+  writer.Key("user").BeginObject().Key("uid").Int(0).Key("gid").Int(0).EndObject();
+  WriteStrings(writer, "args", {"sh"});
+  WriteStrings(writer, "env",
+               {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"});
+  writer.Key("cwd").String("/").Key("capabilities").BeginObject();
+  for (const char* set : {"bounding", "effective", "permitted"})
+    WriteStrings(writer, set, capabilities);
+  writer.EndObject().Key("rlimits").BeginArray().BeginObject();
+  writer.Key("type").String("RLIMIT_NOFILE").Key("hard").Int(1024).Key("soft").Int(1024);
+  writer.EndObject().EndArray().Key("noNewPrivileges").Boolean(true).EndObject();
+}
+
+std::string DefaultSpec() {
+  Writer writer(Layout::kIndented);
+  writer.BeginObject().Key("ociVersion").String("1.2.0");
+  WriteDefaultProcess(writer);
+  writer.Key("root")
+      .BeginObject()
+      .Key("path")
+      .String("rootfs")
+      .Key("readonly")
+      .Boolean(true)
+      .EndObject();
+  writer.Key("hostname").String("berth").Key("mounts").BeginArray();
+  for (const DefaultMount& mount : DefaultMounts()) {
+    writer.BeginObject().Key("destination").String(mount.destination);
+    writer.Key("type").String(mount.type).Key("source").String(mount.source);
+    if (!mount.options.empty()) WriteStrings(writer, "options", mount.options);
+    writer.EndObject();
+  }
+  writer.EndArray()
+      .Key("linux")
+      .BeginObject()
+      .Key("resources")
+      .BeginObject()
+      .Key("devices")
+      .BeginArray();
+  writer.BeginObject().Key("allow").Boolean(false).Key("access").String("rwm").EndObject();
+  writer.EndArray().EndObject().Key("namespaces").BeginArray();
+  for (const char* type : {"pid", "network", "ipc", "uts", "mount", "cgroup"}) {
+    writer.BeginObject().Key("type").String(type).EndObject();
+  }
+  writer.EndArray();
+  WriteStrings(writer, "maskedPaths",
+               {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
+                "/proc/scsi"});
+  WriteStrings(writer, "readonlyPaths",
+               {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"});
+  writer.EndObject().EndObject();
+  return writer.Take() + "\n";
+}
+
+}  // namespace
+
+absl::StatusOr<int> RunEvents(CommandContext& context) {
+  BERTH_ASSIGN_OR_RETURN(const std::string id, ContainerArgument(context));
+  absl::Duration interval = absl::Seconds(5);
+  if (context.options.Has("interval") &&
+      !absl::ParseDuration(context.options.Get("interval"), &interval)) {
+    return absl::InvalidArgumentError("--interval: expected a duration such as 5s");
+  }
+  while (true) {
+    BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, context.store.Load(id));
+    if (context.store.StateOf(record) == RuntimeState::kStopped) {
+      if (!context.options.Has("stats")) return 0;
+      return absl::FailedPreconditionError(
+          absl::StrCat("container with id ", id, " is not running"));
+    }
+    Print(StatsJson(id, cgroup::Cgroup::Open(record.cgroup_paths)) + "\n");
+    if (context.options.Has("stats")) return 0;
+    // The interval is what the caller asked for.
+    absl::SleepFor(interval);  // tidy: allow(sleep)
+  }
+}
+
+absl::StatusOr<int> RunSpec(CommandContext& context) {
+  const std::string path = context.options.Get("bundle", ".") + "/config.json";
+  if (::access(path.c_str(), F_OK) == 0) {
+    return absl::AlreadyExistsError(absl::StrCat("file ", path, " exists; remove it first"));
+  }
+  BERTH_RETURN_IF_ERROR(
+      ReplaceFileAt(BorrowedFd(AT_FDCWD), path, DefaultSpec(), 0666, Durability::kUnsynced));
+  return 0;
+}
+
+absl::StatusOr<int> RunFeatures(CommandContext& context) {
+  Writer writer(Layout::kIndented);
+  writer.BeginObject().Key("ociVersionMin").String("1.0.0").Key("ociVersionMax").String("1.2.0");
+  WriteStrings(
+      writer, "hooks",
+      {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"});
+  WriteStrings(writer, "mountOptions", spec::KnownMountOptions());
+  writer.Key("linux").BeginObject();
+  WriteStrings(writer, "namespaces",
+               {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"});
+  std::vector<std::string> capabilities;
+  for (int i = 0; i <= spec::kLastCapability; ++i) capabilities.push_back(spec::CapabilityName(i));
+  WriteStrings(writer, "capabilities", capabilities);
+  writer.Key("cgroup").BeginObject().Key("v1").Boolean(true).Key("v2").Boolean(true);
+  writer.Key("systemd").Boolean(false).Key("systemdUser").Boolean(false).Key("rdma").Boolean(true);
+  writer.EndObject().Key("seccomp").BeginObject().Key("enabled").Boolean(true);
+  WriteStrings(writer, "actions", spec::SeccompActionNames());
+  WriteStrings(writer, "operators", spec::SeccompOperatorNames());
+  WriteStrings(writer, "archs", spec::SeccompArchitectureNames());
+  WriteStrings(writer, "knownFlags", spec::SeccompFlagNames());
+  writer.EndObject().Key("apparmor").BeginObject().Key("enabled").Boolean(true).EndObject();
+  writer.Key("selinux").BeginObject().Key("enabled").Boolean(true).EndObject();
+  writer.Key("intelRdt").BeginObject().Key("enabled").Boolean(false).EndObject();
+  writer.Key("mountExtensions").BeginObject().Key("idmap").BeginObject();
+  writer.Key("enabled").Boolean(true).EndObject().EndObject();
+  writer.EndObject().EndObject();
+  Print(writer.Take() + "\n");
+  return 0;
+}
+
+absl::StatusOr<int> RunUnimplemented(CommandContext& context) {
+  return absl::UnimplementedError(
+      "checkpoint and restore are not available in this release of Berth");
+}
+
+}  // namespace berth::oci

@@ -1,0 +1,288 @@
+// state, list, ps, kill, delete, pause, resume, update: the commands about a container that exists.
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "base/json/writer.h"
+#include "base/os/fd_factories.h"
+#include "base/os/file_io.h"
+#include "base/os/spawn.h"
+#include "base/status/errno_status.h"
+#include "base/status/status_macros.h"
+#include "shim/cgroup/cgroup.h"
+#include "shim/oci/commands.h"
+#include "shim/oci/foreground.h"
+#include "shim/spec/names.h"
+#include "shim/spec/parse.h"
+
+namespace berth::oci {
+namespace {
+
+constexpr absl::Duration kDeleteTimeout = absl::Seconds(30);
+
+absl::StatusOr<ContainerRecord> LoadArgument(const CommandContext& context) {
+  BERTH_ASSIGN_OR_RETURN(const std::string id, ContainerArgument(context));
+  return context.store.Load(id);
+}
+
+void WriteState(const CommandContext& context, const ContainerRecord& record,
+                json::Writer& writer) {
+  const RuntimeState state = context.store.StateOf(record);
+  writer.BeginObject().Key("ociVersion").String(record.oci_version).Key("id").String(record.id);
+  writer.Key("pid").Int(state == RuntimeState::kStopped ? 0 : record.init_pid);
+  writer.Key("status").String(RuntimeStateName(state)).Key("bundle").String(record.bundle);
+  writer.Key("rootfs").String(record.rootfs).Key("created").String(record.created);
+  if (record.annotations_json.size() > 2) writer.Key("annotations").Raw(record.annotations_json);
+  writer.Key("owner").String("").EndObject();
+}
+
+void Print(const std::string& text) { ::fwrite(text.data(), 1, text.size(), stdout); }
+
+// The columns of `ps` whose PID is in the container, with the heading.
+absl::Status PrintPsTable(const std::vector<pid_t>& pids, std::vector<std::string> arguments) {
+  if (arguments.empty()) arguments = {"-ef"};
+  BERTH_ASSIGN_OR_RETURN(Pipe pipe, MakePipe());
+  SpawnOptions options;
+  options.executable = "/bin/ps";
+  options.arguments = {"ps"};
+  options.arguments.insert(options.arguments.end(), arguments.begin(), arguments.end());
+  options.environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  options.descriptors = {{1, pipe.write.get()}, {2, STDERR_FILENO}};
+  BERTH_ASSIGN_OR_RETURN(ChildProcess child, Spawn(options));
+  pipe.write.Reset();
+  BERTH_ASSIGN_OR_RETURN(const std::string table, ReadAll(pipe.read, 64u << 20));
+  BERTH_RETURN_IF_ERROR(child.Wait(absl::Seconds(10)));
+  int column = -1;
+  for (absl::string_view line : absl::StrSplit(table, '\n', absl::SkipEmpty())) {
+    const std::vector<absl::string_view> fields =
+        absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+    if (column < 0) {
+      for (size_t i = 0; i < fields.size(); ++i) {
+        if (fields[i] == "PID") column = static_cast<int>(i);
+      }
+      if (column < 0) return absl::InvalidArgumentError("couldn't find PID field in ps output");
+      Print(absl::StrCat(line, "\n"));
+      continue;
+    }
+    pid_t pid = 0;
+    if (static_cast<size_t>(column) < fields.size() && absl::SimpleAtoi(fields[column], &pid) &&
+        std::find(pids.begin(), pids.end(), pid) != pids.end()) {
+      Print(absl::StrCat(line, "\n"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// One number option into the object that ParseResources reads.
+absl::Status AddNumber(const Options& options, absl::string_view option, absl::string_view member,
+                       json::Writer& writer) {
+  if (!options.Has(option)) return absl::OkStatus();
+  int64_t value = 0;
+  std::string text = options.Get(option);
+  int64_t unit = 1;
+  if (!text.empty()) {
+    // As in "512m".
+    const char last = absl::ascii_tolower(static_cast<unsigned char>(text.back()));
+    unit = last == 'k' ? 1 << 10 : last == 'm' ? 1 << 20 : last == 'g' ? 1 << 30 : 1;
+    if (unit != 1) text.pop_back();
+  }
+  if (!absl::SimpleAtoi(text, &value)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("invalid value for ", option, ": ", options.Get(option)));
+  }
+  writer.Key(member).Int(value < 0 ? value : value * unit);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ResourcesFromOptions(const Options& options) {
+  json::Writer writer;
+  writer.BeginObject().Key("memory").BeginObject();
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "memory", "limit", writer));
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "memory-swap", "swap", writer));
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "memory-reservation", "reservation", writer));
+  writer.EndObject().Key("cpu").BeginObject();
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "cpu-share", "shares", writer));
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "cpu-quota", "quota", writer));
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "cpu-period", "period", writer));
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "cpu-burst", "burst", writer));
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "cpu-rt-period", "realtimePeriod", writer));
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "cpu-rt-runtime", "realtimeRuntime", writer));
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "cpu-idle", "idle", writer));
+  if (options.Has("cpuset-cpus")) writer.Key("cpus").String(options.Get("cpuset-cpus"));
+  if (options.Has("cpuset-mems")) writer.Key("mems").String(options.Get("cpuset-mems"));
+  writer.EndObject().Key("pids").BeginObject();
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "pids-limit", "limit", writer));
+  writer.EndObject().Key("blockIO").BeginObject();
+  BERTH_RETURN_IF_ERROR(AddNumber(options, "blkio-weight", "weight", writer));
+  writer.EndObject().EndObject();
+  return writer.Take();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ContainerArgument(const CommandContext& context) {
+  if (context.arguments.empty() || context.arguments[0].empty()) {
+    return absl::InvalidArgumentError("container id cannot be empty");
+  }
+  return context.arguments[0];
+}
+
+launch::CleanupRecord ToCleanupRecord(const ContainerRecord& record) {
+  launch::CleanupRecord out;
+  out.bundle = record.bundle;
+  out.id = record.id;
+  out.init_pid = record.init_pid;
+  out.init_start_time_ticks = record.init_start_time_ticks;
+  out.cgroup_paths = record.cgroup_paths;
+  return out;
+}
+
+absl::StatusOr<int> RunState(CommandContext& context) {
+  BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
+  json::Writer writer(json::Layout::kIndented);
+  WriteState(context, record, writer);
+  Print(writer.Take() + "\n");
+  return 0;
+}
+
+absl::StatusOr<int> RunList(CommandContext& context) {
+  BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> ids, context.store.List());
+  const bool as_json = context.options.Get("format", "table") == "json";
+  json::Writer writer;
+  writer.BeginArray();
+  if (!as_json && !context.options.Has("quiet")) {
+    Print(absl::StrFormat("%-27s %-11s %-11s %-35s %s\n", "ID", "PID", "STATUS", "BUNDLE",
+                          "CREATED"));
+  }
+  for (const std::string& id : ids) {
+    absl::StatusOr<ContainerRecord> record = context.store.Load(id);
+    if (!record.ok()) continue;  // being made, or being removed
+    if (as_json) {
+      WriteState(context, *record, writer);
+    } else if (context.options.Has("quiet")) {
+      Print(id + "\n");
+    } else {
+      const RuntimeState state = context.store.StateOf(*record);
+      Print(absl::StrFormat("%-27s %-11d %-11s %-35s %s\n", id,
+                            state == RuntimeState::kStopped ? 0 : record->init_pid,
+                            RuntimeStateName(state), record->bundle, record->created));
+    }
+  }
+  if (as_json) Print(writer.EndArray().Take() + "\n");
+  return 0;
+}
+
+absl::StatusOr<int> RunPs(CommandContext& context) {
+  BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
+  const cgroup::Cgroup group = cgroup::Cgroup::Open(record.cgroup_paths);
+  BERTH_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, group.Pids());
+  if (context.options.Get("format", "table") == "json") {
+    json::Writer writer;
+    writer.BeginArray();
+    for (pid_t pid : pids) writer.Int(pid);
+    Print(writer.EndArray().Take() + "\n");
+    return 0;
+  }
+  BERTH_RETURN_IF_ERROR(
+      PrintPsTable(pids, {context.arguments.begin() + 1, context.arguments.end()}));
+  return 0;
+}
+
+absl::StatusOr<int> RunKill(CommandContext& context) {
+  BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
+  const std::string name = context.arguments.size() > 1 ? context.arguments[1] : "SIGTERM";
+  const std::optional<int> signal = spec::SignalNumber(name);
+  if (!signal) return absl::InvalidArgumentError(absl::StrCat("unknown signal \"", name, "\""));
+  const RuntimeState state = context.store.StateOf(record);
+  if (context.options.Has("all")) {
+    cgroup::Cgroup group = cgroup::Cgroup::Open(record.cgroup_paths);
+    BERTH_RETURN_IF_ERROR(group.SignalAll(*signal));
+    return 0;
+  }
+  if (state == RuntimeState::kStopped)
+    return absl::FailedPreconditionError("container not running");
+  BERTH_ASSIGN_OR_RETURN(std::unique_ptr<Loop> loop, Loop::Create());
+  BERTH_ASSIGN_OR_RETURN(
+      std::unique_ptr<launch::Container> container,
+      launch::Container::Attach(*loop, ToCleanupRecord(record), context.store.SeccompCache()));
+  absl::Status status = container->Kill(*signal, launch::KillScope::kInit);
+  if (absl::IsNotFound(status)) return absl::FailedPreconditionError("container not running");
+  BERTH_RETURN_IF_ERROR(status);
+  return 0;
+}
+
+absl::StatusOr<int> RunDelete(CommandContext& context) {
+  BERTH_ASSIGN_OR_RETURN(const std::string id, ContainerArgument(context));
+  const bool force = context.options.Has("force");
+  absl::StatusOr<ContainerRecord> record = context.store.Load(id);
+  if (!record.ok()) {
+    // A forced delete of what never came to be is done already.
+    if (!force || !absl::IsNotFound(record.status())) return record.status();
+    BERTH_RETURN_IF_ERROR(context.store.Remove(id));
+    return 0;
+  }
+  const RuntimeState state = context.store.StateOf(*record);
+  if (state != RuntimeState::kStopped && state != RuntimeState::kCreated && !force) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cannot delete container ", id, " that is not stopped: ", RuntimeStateName(state)));
+  }
+  BERTH_RETURN_IF_ERROR(
+      launch::Container::CleanupFromRecord(ToCleanupRecord(*record), kDeleteTimeout));
+  BERTH_RETURN_IF_ERROR(context.store.Remove(id));
+  return 0;
+}
+
+namespace {
+
+absl::StatusOr<int> Freeze(CommandContext& context, RuntimeState from,
+                           void (launch::Container::*change)(launch::Container::Done)) {
+  BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
+  const RuntimeState state = context.store.StateOf(record);
+  if (state != from && !(from == RuntimeState::kRunning && state == RuntimeState::kCreated)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("container is not ", RuntimeStateName(from), ": ", RuntimeStateName(state)));
+  }
+  BERTH_ASSIGN_OR_RETURN(std::unique_ptr<Loop> loop, Loop::Create());
+  BERTH_ASSIGN_OR_RETURN(
+      std::unique_ptr<launch::Container> container,
+      launch::Container::Attach(*loop, ToCleanupRecord(record), context.store.SeccompCache()));
+  BERTH_RETURN_IF_ERROR(AwaitStatus(
+      *loop, [&](launch::Container::Done done) { ((*container).*change)(std::move(done)); }));
+  return 0;
+}
+
+}  // namespace
+
+absl::StatusOr<int> RunPause(CommandContext& context) {
+  return Freeze(context, RuntimeState::kRunning, &launch::Container::Pause);
+}
+
+absl::StatusOr<int> RunResume(CommandContext& context) {
+  return Freeze(context, RuntimeState::kPaused, &launch::Container::Resume);
+}
+
+absl::StatusOr<int> RunUpdate(CommandContext& context) {
+  BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
+  std::string json;
+  if (context.options.Has("resources")) {
+    const std::string path = context.options.Get("resources");
+    BERTH_ASSIGN_OR_RETURN(
+        json, path == "-" ? ReadAll(BorrowedFd(STDIN_FILENO), 1u << 20) : ReadFile(path));
+  } else {
+    BERTH_ASSIGN_OR_RETURN(json, ResourcesFromOptions(context.options));
+  }
+  BERTH_ASSIGN_OR_RETURN(const spec::Resources resources, spec::ParseResources(std::move(json)));
+  BERTH_RETURN_IF_ERROR(cgroup::Cgroup::Open(record.cgroup_paths).Apply(resources));
+  return 0;
+}
+
+}  // namespace berth::oci

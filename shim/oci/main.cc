@@ -1,0 +1,248 @@
+// berth-runtime: Berth's container runtime behind runc's command line.
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/json/writer.h"
+#include "base/os/fd_factories.h"
+#include "base/os/file_io.h"
+#include "shim/oci/arguments.h"
+#include "shim/oci/commands.h"
+#include "shim/oci/state_store.h"
+
+namespace berth::oci {
+namespace {
+
+const std::vector<OptionSpec>& GlobalOptions() {
+  static const auto* const options = new std::vector<OptionSpec>{
+      {"root", "", OptionKind::kValue, "directory for the state of containers"},
+      {"log", "", OptionKind::kValue, "file that errors are written to as well"},
+      {"log-format", "", OptionKind::kValue, "text or json"},
+      {"debug", "", OptionKind::kSwitch, "accepted"},
+      {"systemd-cgroup", "", OptionKind::kSwitch, "use the systemd cgroup driver"},
+      {"rootless", "", OptionKind::kValue, "accepted and ignored"},
+      {"criu", "", OptionKind::kValue, "accepted and ignored"},
+      {"help", "h", OptionKind::kSwitch, "show help"},
+      {"version", "v", OptionKind::kSwitch, "show the version"}};
+  return *options;
+}
+
+std::vector<OptionSpec> CreateSpecs() {
+  return {{"bundle", "b", OptionKind::kValue, "directory with config.json (default: .)"},
+          {"console-socket", "", OptionKind::kValue, "unix socket that gets the terminal's master"},
+          {"pid-file", "", OptionKind::kValue, "file that gets init's pid"},
+          {"no-pivot", "", OptionKind::kSwitch, "move the root instead of pivot_root"},
+          {"no-new-keyring", "", OptionKind::kSwitch, "keep the session keyring"},
+          {"preserve-fds", "", OptionKind::kValue, "number of further descriptors to pass"}};
+}
+
+std::vector<OptionSpec> RunSpecs() {
+  std::vector<OptionSpec> specs = CreateSpecs();
+  specs.push_back({"detach", "d", OptionKind::kSwitch, "do not wait for the container"});
+  specs.push_back({"keep", "", OptionKind::kSwitch, "keep the state after the end"});
+  specs.push_back({"no-subreaper", "", OptionKind::kSwitch, "accepted and ignored"});
+  return specs;
+}
+
+}  // namespace
+
+const std::vector<CommandSpec>& AllCommands() {
+  static const auto* const commands = new std::vector<CommandSpec>{
+      {"create", "<container-id>", "create a container", RunCreate, CreateSpecs()},
+      {"start", "<container-id>", "run the program of a created container", RunStart, {}},
+      {"run", "<container-id>", "create and start a container, and wait for it", RunRun,
+       RunSpecs()},
+      {"state", "<container-id>", "print the state of a container", RunState, {}},
+      {"kill",
+       "<container-id> [signal]",
+       "signal a container's init",
+       RunKill,
+       {{"all", "a", OptionKind::kSwitch, "signal all of its processes"}}},
+      {"delete",
+       "<container-id>",
+       "remove a container",
+       RunDelete,
+       {{"force", "f", OptionKind::kSwitch, "kill it if it runs"}}},
+      {"exec",
+       "<container-id> <command> [args]",
+       "run a further process in a container",
+       RunExec,
+       {{"process", "p", OptionKind::kValue, "file with the OCI process"},
+        {"tty", "t", OptionKind::kSwitch, "give it a terminal"},
+        {"user", "u", OptionKind::kValue, "uid[:gid]"},
+        {"additional-gids", "g", OptionKind::kList, "additional group"},
+        {"env", "e", OptionKind::kList, "KEY=value"},
+        {"cwd", "", OptionKind::kValue, "working directory"},
+        {"cap", "c", OptionKind::kList, "additional capability"},
+        {"no-new-privs", "", OptionKind::kSwitch, "set no_new_privs"},
+        {"process-label", "", OptionKind::kValue, "SELinux label"},
+        {"apparmor", "", OptionKind::kValue, "AppArmor profile"},
+        {"cgroup", "", OptionKind::kValue, "cgroup below the container's"},
+        {"ignore-paused", "", OptionKind::kSwitch, "exec into a paused container as well"},
+        {"detach", "d", OptionKind::kSwitch, "do not wait for it"},
+        {"pid-file", "", OptionKind::kValue, "file that gets its pid"},
+        {"console-socket", "", OptionKind::kValue, "unix socket that gets the terminal's master"},
+        {"preserve-fds", "", OptionKind::kValue, "number of further descriptors to pass"}}},
+      {"list",
+       "",
+       "list containers",
+       RunList,
+       {{"format", "f", OptionKind::kValue, "table or json"},
+        {"quiet", "q", OptionKind::kSwitch, "ids only"}}},
+      {"ps",
+       "<container-id> [ps options]",
+       "list a container's processes",
+       RunPs,
+       {{"format", "f", OptionKind::kValue, "table or json"}}},
+      {"pause", "<container-id>", "freeze a container", RunPause, {}},
+      {"resume", "<container-id>", "thaw a container", RunResume, {}},
+      {"update",
+       "<container-id>",
+       "change a container's limits",
+       RunUpdate,
+       {{"resources", "r", OptionKind::kValue, "file with OCI resources, - for standard input"},
+        {"memory", "", OptionKind::kValue, "bytes"},
+        {"memory-swap", "", OptionKind::kValue, "bytes of memory and swap, -1 for no limit"},
+        {"memory-reservation", "", OptionKind::kValue, "bytes"},
+        {"cpu-share", "", OptionKind::kValue, "relative weight"},
+        {"cpu-quota", "", OptionKind::kValue, "microseconds a period"},
+        {"cpu-period", "", OptionKind::kValue, "microseconds"},
+        {"cpu-burst", "", OptionKind::kValue, "microseconds"},
+        {"cpu-rt-period", "", OptionKind::kValue, "microseconds"},
+        {"cpu-rt-runtime", "", OptionKind::kValue, "microseconds"},
+        {"cpu-idle", "", OptionKind::kValue, "0 or 1"},
+        {"cpuset-cpus", "", OptionKind::kValue, "list of processors"},
+        {"cpuset-mems", "", OptionKind::kValue, "list of memory nodes"},
+        {"pids-limit", "", OptionKind::kValue, "number of processes, -1 for no limit"},
+        {"blkio-weight", "", OptionKind::kValue, "10 to 1000"}}},
+      {"events",
+       "<container-id>",
+       "print statistics",
+       RunEvents,
+       {{"stats", "", OptionKind::kSwitch, "once"},
+        {"interval", "", OptionKind::kValue, "between two (default: 5s)"}}},
+      {"spec",
+       "",
+       "write a config.json to start from",
+       RunSpec,
+       {{"bundle", "b", OptionKind::kValue, "directory (default: .)"},
+        {"rootless", "", OptionKind::kSwitch, "accepted and ignored"}}},
+      {"features", "", "print what this runtime can do", RunFeatures, {}},
+      {"checkpoint", "<container-id>", "not available yet", RunUnimplemented, {}},
+      {"restore", "<container-id>", "not available yet", RunUnimplemented, {}}};
+  return *commands;
+}
+
+namespace {
+
+void PrintOptions(const std::vector<OptionSpec>& options) {
+  for (const OptionSpec& option : options) {
+    const std::string name =
+        absl::StrCat(option.letter.empty() ? "    " : absl::StrCat("-", option.letter, ", "), "--",
+                     option.name, option.kind == OptionKind::kSwitch ? "" : " value");
+    ::printf("   %-28s %s\n", name.c_str(), std::string(option.help).c_str());
+  }
+}
+
+void PrintHelp() {
+  ::printf(
+      "berth-runtime runs containers as the OCI runtime specification describes them.\n\n"
+      "usage: berth-runtime [global options] command [options] [arguments]\n\ncommands:\n");
+  for (const CommandSpec& command : AllCommands()) {
+    ::printf("   %-12s %s\n", command.name, command.help);
+  }
+  ::printf("\nglobal options:\n");
+  PrintOptions(GlobalOptions());
+  ::printf("\nexample: berth-runtime run --bundle /tmp/bundle web\n");
+}
+
+void PrintCommandHelp(const CommandSpec& command) {
+  ::printf("berth-runtime %s: %s\n\nusage: berth-runtime %s [options] %s\n\noptions:\n",
+           command.name, command.help, command.name, command.arguments);
+  PrintOptions(command.options);
+}
+
+// Callers read the last line of --log; people read standard error.
+void Report(const Options& global, const absl::Status& status) {
+  const std::string message(status.message());
+  ::fprintf(stderr, "berth-runtime: %s\n", message.c_str());
+  if (!global.Has("log")) return;
+  const std::string now = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone());
+  std::string line;
+  if (global.Get("log-format") == "json") {
+    json::Writer writer;
+    writer.BeginObject().Key("level").String("error").Key("msg").String(message).Key("time").String(
+        now);
+    line = writer.EndObject().Take() + "\n";
+  } else {
+    line = absl::StrCat("time=\"", now, "\" level=error msg=", json::Quote(message), "\n");
+  }
+  absl::StatusOr<UniqueFd> file = OpenFile(global.Get("log"), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  if (file.ok()) WriteAll(*file, line).IgnoreError();  // there is nowhere left to tell
+}
+
+absl::StatusOr<int> Run(const Options& global, const std::vector<std::string>& words, size_t at) {
+  const std::string name = words[at++];
+  if (name == "help") {
+    PrintHelp();
+    return 0;
+  }
+  for (const CommandSpec& command : AllCommands()) {
+    if (name != command.name) continue;
+    std::vector<OptionSpec> specs = command.options;
+    specs.push_back({"help", "h", OptionKind::kSwitch, "show help"});
+    // What follows an exec's container id belongs to its program; elsewhere options may stand
+    // behind.
+    absl::StatusOr<Options> options = ParseOptions(specs, words, at);
+    if (!options.ok()) return options.status();
+    if (options->Has("help")) {
+      PrintCommandHelp(command);
+      return 0;
+    }
+    const StateStore store(global.Get("root", "/run/berth-runtime"));
+    const auto driver = global.Has("systemd-cgroup") ? launch::CgroupDriver::kSystemd
+                                                     : launch::CgroupDriver::kCgroupfs;
+    CommandContext context{store,
+                           driver,
+                           *std::move(options),
+                           {words.begin() + static_cast<std::ptrdiff_t>(at), words.end()}};
+    return command.run(context);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("no such command: ", name, "; see berth-runtime --help"));
+}
+
+int Main(int argc, char** argv) {
+  // Nobody may look into a process that holds descriptors of both sides.
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  size_t at = 0;
+  absl::StatusOr<Options> global = ParseOptions(GlobalOptions(), words, at);
+  if (!global.ok()) {
+    ::fprintf(stderr, "berth-runtime: %s\n", std::string(global.status().message()).c_str());
+    return 1;
+  }
+  if (global->Has("version")) {
+    ::printf("berth-runtime version 0.1.0\nspec: 1.2.0\n");
+    return 0;
+  }
+  if (global->Has("help") || at >= words.size()) {
+    PrintHelp();
+    return 0;
+  }
+  absl::StatusOr<int> code = Run(*global, words, at);
+  if (code.ok()) return *code;
+  Report(*global, code.status());
+  return 1;
+}
+
+}  // namespace
+}  // namespace berth::oci
+
+int main(int argc, char** argv) { return berth::oci::Main(argc, argv); }
