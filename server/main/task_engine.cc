@@ -65,6 +65,7 @@ absl::StatusOr<std::unique_ptr<TaskEngine>> TaskEngine::Start(Inputs inputs) {
       *engine->launcher_, inputs.exchange, inputs.log, std::move(options));
   BERTH_RETURN_IF_ERROR(engine->tasks_->Adopt()) << "take over running containers";
   engine->loop_->Start();
+  engine->stopped_ = false;
   return engine;
 }
 

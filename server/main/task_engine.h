@@ -56,7 +56,7 @@ class TaskEngine {
   std::unique_ptr<ShimLauncher> launcher_;
   std::unique_ptr<EventsTtrpc> events_;
   std::unique_ptr<TaskManager> tasks_;
-  bool stopped_ = false;
+  bool stopped_ = true;  // until the loop runs: there is nobody to answer a Stop before
 };
 
 }  // namespace berth
