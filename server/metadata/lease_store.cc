@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "base/digest/digest.h"
+#include "base/status/check.h"
 #include "base/status/status_macros.h"
 #include "server/filter/filter.h"
 #include "server/metadata/gc_expiry.h"
@@ -39,8 +40,8 @@ std::optional<std::string> FieldOf(const Lease& lease, const std::vector<std::st
 // Unique by its randomness; the time in front makes lists read in order of creation.
 std::string GenerateLeaseId() {
   unsigned char bytes[12] = {};
-  // Never fails for so few bytes once the pool is initialised; the time still tells ids apart.
-  (void)::getrandom(bytes, sizeof(bytes), 0);
+  // Never short or interrupted for so few bytes once the pool is initialised.
+  BERTH_CHECK(::getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes));
   return absl::StrCat(absl::GetCurrentTimeNanos(), "-",
                       absl::BytesToHexString(
                           absl::string_view(reinterpret_cast<const char*>(bytes), sizeof(bytes))));
