@@ -49,8 +49,9 @@ int AccessBits(const spec::DeviceRule& rule) {
          (rule.write ? BPF_DEVCG_ACC_WRITE : 0);
 }
 
-// One rule: checks that jump behind it when they fail, then the verdict.
-void AppendRule(const spec::DeviceRule& rule, std::vector<bpf_insn>& program) {
+// One rule: checks that jump behind it when they fail, then the verdict. False when there was
+// nothing to check: what would follow is never reached, which the verifier refuses.
+bool AppendRule(const spec::DeviceRule& rule, std::vector<bpf_insn>& program) {
   std::vector<bpf_insn> block;
   if (rule.type != 'a') {
     block.push_back(
@@ -71,6 +72,7 @@ void AppendRule(const spec::DeviceRule& rule, std::vector<bpf_insn>& program) {
   }
   if (rule.major) block.push_back(JumpIfNot(BPF_REG_4, static_cast<int32_t>(*rule.major), 0));
   if (rule.minor) block.push_back(JumpIfNot(BPF_REG_5, static_cast<int32_t>(*rule.minor), 0));
+  const bool conditional = !block.empty();
   block.push_back({BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, rule.allow ? 1 : 0});
   block.push_back({BPF_JMP | BPF_EXIT, 0, 0, 0, 0});
   for (size_t i = 0; i < block.size(); ++i) {
@@ -79,6 +81,7 @@ void AppendRule(const spec::DeviceRule& rule, std::vector<bpf_insn>& program) {
     }
   }
   program.insert(program.end(), block.begin(), block.end());
+  return conditional;
 }
 
 absl::StatusOr<UniqueFd> LoadProgram(const std::vector<bpf_insn>& program) {
@@ -145,7 +148,9 @@ std::vector<bpf_insn> CompileDeviceFilter(const std::vector<spec::DeviceRule>& r
   program.push_back(Alu(BPF_RSH, BPF_REG_3, 16));
   program.push_back(Load(BPF_REG_4, 4));
   program.push_back(Load(BPF_REG_5, 8));
-  for (auto rule = rules.rbegin(); rule != rules.rend(); ++rule) AppendRule(*rule, program);
+  for (auto rule = rules.rbegin(); rule != rules.rend(); ++rule) {
+    if (!AppendRule(*rule, program)) return program;
+  }
   program.push_back({BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0});
   program.push_back({BPF_JMP | BPF_EXIT, 0, 0, 0, 0});
   return program;

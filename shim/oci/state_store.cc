@@ -123,8 +123,9 @@ absl::StatusOr<ContainerRecord> StateStore::Load(const std::string& id) const {
 }
 
 absl::Status StateStore::Remove(const std::string& id) const {
-  BERTH_ASSIGN_OR_RETURN(const UniqueFd root, OpenFile(root_, O_RDONLY | O_DIRECTORY));
-  return RemoveTreeAt(root, id);
+  absl::StatusOr<UniqueFd> root = OpenFile(root_, O_RDONLY | O_DIRECTORY);
+  if (!root.ok()) return ErrnoOf(root.status()) == ENOENT ? absl::OkStatus() : root.status();
+  return RemoveTreeAt(*root, id);
 }
 
 absl::StatusOr<std::vector<std::string>> StateStore::List() const {
