@@ -172,7 +172,7 @@ class SnapshotsTest(BerthTest):
         with open(upper + "/hello", "w") as file:
             file.write("x" * 10000)
         self.ctr("snapshots", "commit", "done", "work")
-        self.fails("snapshots", "mounts", "/mnt", "done", words=["not"])
+        self.fails("snapshots", "mounts", "/mnt", "done", words=["committed"])
         view = self.out("snapshots", "view", "--target", "/mnt", "look", "done")
         self.assertIn("lowerdir=", view)
         self.assertNotIn("upperdir=", view)
