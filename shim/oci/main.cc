@@ -15,6 +15,7 @@
 #include "shim/oci/arguments.h"
 #include "shim/oci/commands.h"
 #include "shim/oci/state_store.h"
+#include "shim/security/self_image.h"
 
 namespace berth::oci {
 namespace {
@@ -187,7 +188,8 @@ void Report(const Options& global, const absl::Status& status) {
   if (file.ok()) WriteAll(*file, line).IgnoreError();  // there is nowhere left to tell
 }
 
-absl::StatusOr<int> Run(const Options& global, const std::vector<std::string>& words, size_t at) {
+absl::StatusOr<int> Run(const Options& global, const std::vector<std::string>& words, size_t at,
+                        char** argv) {
   const std::string name = words[at++];
   if (name == "help") {
     PrintHelp();
@@ -208,6 +210,11 @@ absl::StatusOr<int> Run(const Options& global, const std::vector<std::string>& w
     const StateStore store(global.Get("root", "/run/berth-runtime"));
     const auto driver = global.Has("systemd-cgroup") ? launch::CgroupDriver::kSystemd
                                                      : launch::CgroupDriver::kCgroupfs;
+    // What clones into a container must not be there to be overwritten.
+    if (name == "create" || name == "run" || name == "exec") {
+      absl::Status status = security::ProtectSelfImage(argv);
+      if (!status.ok()) return status;
+    }
     CommandContext context{store,
                            driver,
                            *std::move(options),
@@ -236,7 +243,7 @@ int Main(int argc, char** argv) {
     PrintHelp();
     return 0;
   }
-  absl::StatusOr<int> code = Run(*global, words, at);
+  absl::StatusOr<int> code = Run(*global, words, at, argv);
   if (code.ok()) return *code;
   Report(*global, code.status());
   return 1;
