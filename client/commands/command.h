@@ -47,7 +47,8 @@ class Command {
   Command& Examples(absl::string_view text);
   Command& Do(Action action);
 
-  // A command below this one. `names`: the name, then aliases, separated by commas.
+  // A command below this one. `names`: the name, then aliases, separated by commas. The root's text
+  // options, declared before, are known there by their long names as well.
   Command Add(absl::string_view names, absl::string_view description);
 
  private:

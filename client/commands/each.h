@@ -16,6 +16,11 @@ namespace berth::client {
 int ForEach(absl::string_view verb, const std::vector<std::string>& words,
             const std::function<absl::Status(const std::string&)>& operation);
 
+// The same for operations that take long: up to 16 at a time, in threads. Output comes in the order
+// of `words`. `operation` must be thread-safe.
+int ForEachAtOnce(absl::string_view verb, const std::vector<std::string>& words,
+                  const std::function<absl::Status(const std::string&)>& operation);
+
 }  // namespace berth::client
 
 #endif  // BERTH_CLIENT_COMMANDS_EACH_H_

@@ -62,7 +62,7 @@ absl::StatusOr<int> ListImages(const Context& context, const ImageArguments& arg
   listing.AddColumn("CREATED", "created_at");
   listing.AddColumn("SIZE", "size");
   listing.AddColumn("PLATFORM", "platform");
-  listing.AddColumn("DIGEST", "digest", Listing::Fit::kMayBeCut);
+  listing.AddColumn("DIGEST", "digest", Listing::Fit::kJsonOnly);
   for (const ImageRecord& record : images) {
     // One damaged image must not hide the others.
     const absl::StatusOr<ResolvedImage> image = ResolveImage(connection, record);

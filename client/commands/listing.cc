@@ -73,8 +73,9 @@ std::vector<size_t> Listing::FitWidths(int width) const {
   for (size_t i = 0; i < columns_.size(); ++i) {
     size_t widest = Width(columns_[i].header);
     for (const std::vector<Cell>& row : rows_) widest = std::max(widest, Width(row[i].text));
+    if (columns_[i].fit == Fit::kJsonOnly) widest = 0;
     widths.push_back(widest);
-    total += widest + (i == 0 ? 0 : kGap);
+    if (widest > 0) total += widest + (total == 0 ? 0 : kGap);
   }
   while (width != kUnlimited && total > static_cast<size_t>(width)) {
     size_t* victim = nullptr;
@@ -98,9 +99,10 @@ std::string Listing::ToTable(int width) const {
   const auto add_line = [&](const auto& text_of) {
     std::string line;
     for (size_t i = 0; i < columns_.size(); ++i) {
+      if (columns_[i].fit == Fit::kJsonOnly) continue;
       const std::string text = Cut(text_of(i), widths[i]);
       line += text;
-      if (i + 1 < columns_.size()) line.append(widths[i] - Width(text) + kGap, ' ');
+      line.append(widths[i] - Width(text) + kGap, ' ');
     }
     line.erase(line.find_last_not_of(' ') + 1);
     absl::StrAppend(&table, line, "\n");

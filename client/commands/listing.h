@@ -30,7 +30,7 @@ struct Cell {
 
 class Listing {
  public:
-  enum class Fit { kWhole, kMayBeCut };
+  enum class Fit { kWhole, kMayBeCut, kJsonOnly };
   static constexpr int kUnlimited = 0;
 
   void AddColumn(std::string header, std::string key, Fit fit = Fit::kWhole);

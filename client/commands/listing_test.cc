@@ -46,6 +46,18 @@ TEST(ListingTest, JsonCarriesTheExactValue) {
   EXPECT_EQ((*json)[1]["command"]["args"][1], "b");
 }
 
+TEST(ListingTest, AColumnForProgramsTakesNoRoomInTheTable) {
+  Listing listing;
+  listing.AddColumn("NAME", "name");
+  listing.AddColumn("DIGEST", "digest", Listing::Fit::kJsonOnly);
+  listing.AddColumn("SIZE", "size");
+  listing.AddRow({Cell("a"), Cell("sha256:0123456789"), Cell("5B")});
+  EXPECT_EQ(listing.ToTable(12), "NAME   SIZE\na      5B\n");
+  auto json = ParseJson(listing.ToJson());
+  ASSERT_TRUE(json.ok());
+  EXPECT_EQ((*json)[0]["digest"], "sha256:0123456789");
+}
+
 TEST(ListingTest, ControlCharactersDoNotReachTheTerminal) {
   Listing listing;
   listing.AddColumn("NAME", "name");

@@ -33,7 +33,7 @@ absl::Status Remove(const Connection& connection, const std::string& word, bool 
 
 absl::StatusOr<int> Rm(const Context& context, const RmArguments& arguments) {
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
-  return ForEach("rm", arguments.rest, [&](const std::string& word) {
+  return ForEachAtOnce("rm", arguments.rest, [&](const std::string& word) {
     return Remove(connection, word, arguments.is_forced);
   });
 }

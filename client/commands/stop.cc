@@ -28,7 +28,7 @@ absl::StatusOr<int> Stop(const Context& context, const StopArguments& arguments)
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
   const absl::Duration grace =
       arguments.timeout_s < 0 ? absl::InfiniteDuration() : absl::Seconds(arguments.timeout_s);
-  return ForEach("stop", arguments.rest, [&](const std::string& word) -> absl::Status {
+  return ForEachAtOnce("stop", arguments.rest, [&](const std::string& word) -> absl::Status {
     BERTH_ASSIGN_OR_RETURN(const ContainerRecord container, FindContainer(connection, word));
     BERTH_ASSIGN_OR_RETURN(const int signal, SignalFor(container, arguments.signal));
     return StopContainer(connection, container, signal, grace);
