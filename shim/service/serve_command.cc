@@ -109,6 +109,8 @@ std::string SeccompCacheDirectory() {
 absl::Status RunServe(const Arguments& arguments) {
   SetUpProcess();
   BERTH_ASSIGN_OR_RETURN(UniqueFd listener, TakeListener());
+  // What the starter's starter forgot to mark would stay open for a container's life.
+  ::close_range(std::max(kBundleFd, listener.get()) + 1, ~0u, 0);
   BERTH_ASSIGN_OR_RETURN(const UniqueFd bundle, TakeBundle(), _ << "the bundle");
   const ShimLog log(bundle, arguments.debug ? ShimLog::Level::kDebug : ShimLog::Level::kWarning,
                     absl::StrCat("id=", arguments.id, " namespace=", arguments.namespace_name));
