@@ -158,7 +158,17 @@ void Container::Impl::OnStartReport(ReceivedReport& received) {
         {init::StepName(timing.step), int64_t{timing.microseconds_of_step} * 1000});
   }
   if (received.report.kind == init::ReportKind::kExecuting) executing_ = true;
-  if (received.report.kind == init::ReportKind::kFailed) FinishStart(ToStatus(received.report));
+  if (received.report.kind == init::ReportKind::kFailed) {
+    return FinishStart(ToStatus(received.report));
+  }
+  if (received.report.kind == init::ReportKind::kSeccompListener && !received.descriptors.empty()) {
+    absl::Status status =
+        SendSeccompListener(state_.seccomp_agent, received.descriptors[0], state_.init_pid,
+                            state_.oci_version, StateJson(state_, "created", state_.init_pid));
+    if (status.ok()) return;
+    Kill(SIGKILL, KillScope::kInit).IgnoreError();
+    FinishStart(std::move(status));
+  }
 }
 
 void Container::Impl::OnStartEnd() {

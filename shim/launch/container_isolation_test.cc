@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -318,6 +319,29 @@ TEST_F(ContainerTest, ASharedRootKeepsAllItsMounts) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST_F(ContainerTest, HandsTheSeccompListenerToItsAgent) {
+  const std::string agent_path = Path("agent.sock");
+  auto agent = ListenUnix(agent_path, 0600, 1);
+  ASSERT_TRUE(agent.ok()) << agent.status();
+  spec_.linux_members = absl::StrCat(
+      R"("seccomp":{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":")", agent_path,
+      R"(","listenerMetadata":"told","syscalls":[{"names":["sethostname"],"action":"SCMP_ACT_NOTIFY"}]},)");
+  Outcome run = RunPayload({"echo", "filtered"});
+  EXPECT_EQ(run.output, "filtered\n") << run.create << run.start;
+  const UniqueFd connection(::accept4(agent->get(), nullptr, nullptr, SOCK_CLOEXEC));
+  ASSERT_TRUE(connection.valid());
+  char text[4096] = "";
+  ASSERT_GT(::read(connection.get(), text, sizeof(text) - 1), 0);
+  EXPECT_TRUE(absl::StrContains(text, R"("fds":["seccompFd"])")) << text;
+  EXPECT_TRUE(absl::StrContains(text, R"("metadata":"told")")) << text;
+  EXPECT_TRUE(absl::StrContains(text, absl::StrCat(R"("id":")", id_, "\""))) << text;
+  // Without an agent the program would wait for ever at its first such call.
+  spec_.linux_members = R"("seccomp":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
+      {"names":["sethostname"],"action":"SCMP_ACT_NOTIFY"}]},)";
+  run = RunPayload({"true"});
+  EXPECT_TRUE(absl::StrContains(run.start.message(), "listenerPath")) << run.start;
 }
 
 // The classes of published runtime escapes, each tried by an image or a specification.

@@ -13,6 +13,7 @@
 #include "base/os/unique_fd.h"
 #include "shim/cgroup/cgroup.h"
 #include "shim/launch/container.h"
+#include "shim/launch/seccomp_notify.h"
 #include "shim/spec/launch_plan.h"
 
 namespace berth::launch {
@@ -31,8 +32,9 @@ struct ContainerState {
   uint64_t init_start_time_ticks = 0;
   UniqueFd control;  // until started
   UniqueFd console;
-  UniqueFd rootfs;      // keeps the root filesystem mounted beyond init's end
-  UniqueFd seccomp;     // the compiled program, for execs
+  UniqueFd rootfs;   // keeps the root filesystem mounted beyond init's end
+  UniqueFd seccomp;  // the compiled program, for execs
+  SeccompAgent seccomp_agent;
   std::string keyring;  // empty: execs keep the caller's
   int namespaces = 0;   // CLONE_NEW* that differ from ours, without pid
   bool user_namespace = false;

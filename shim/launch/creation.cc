@@ -154,6 +154,7 @@ void Creation::RememberForLater() {
   state_.poststop = plan_->hooks.poststop;
   prestart_ = plan_->hooks.prestart;
   create_runtime_ = plan_->hooks.create_runtime;
+  state_.seccomp_agent = {plan_->seccomp_listener_path, plan_->seccomp_listener_metadata};
   state_.terminal = plan_->process.terminal;
   for (const spec::NamespacePlan& ns : plan_->namespaces) {
     state_.namespaces |= ns.clone_flag & kJoinable;

@@ -133,7 +133,25 @@ std::vector<std::string> PlannedCgroups(const CleanupRecord& record) {
   return paths;
 }
 
-absl::Status SeeThroughStart(const std::string& socket_path) {
+// Gives init's seccomp listener to the agent; without one, init would wait for ever, and is killed.
+absl::Status HandOverListener(const CleanupRecord& record, BorrowedFd listener) {
+  BERTH_ASSIGN_OR_RETURN(const spec::LaunchPlan plan, ReadPlan(record.bundle));
+  ContainerState state;
+  state.id = IdOf(record);
+  state.bundle = record.bundle;
+  state.oci_version = plan.oci_version;
+  state.annotations_json = plan.annotations_json;
+  absl::Status status = SendSeccompListener(
+      {plan.seccomp_listener_path, plan.seccomp_listener_metadata}, listener, record.init_pid,
+      plan.oci_version, StateJson(state, "created", record.init_pid));
+  absl::StatusOr<UniqueFd> init = OpenRecorded(record);
+  if (!status.ok() && init.ok()) {
+    ::syscall(SYS_pidfd_send_signal, init->get(), SIGKILL, nullptr, 0);
+  }
+  return status;
+}
+
+absl::Status SeeThroughStart(const CleanupRecord& record, const std::string& socket_path) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return ErrnoStatus(errno, "socket");
   struct sockaddr_un address = {};
@@ -155,22 +173,18 @@ absl::Status SeeThroughStart(const std::string& socket_path) {
   }
   bool executing = false;
   while (true) {
-    init::Report report;
-    ssize_t got;
-    int resets = 0;
-    do {
-      got = ::recv(socket.get(), &report, sizeof(report), 0);
-      // See ReportChannel about ECONNRESET.
-    } while (got < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
-    if (got == sizeof(report)) {
-      report.detail[sizeof(report.detail) - 1] = '\0';
-      if (report.kind == init::ReportKind::kFailed) return ToStatus(report);
-      executing |= report.kind == init::ReportKind::kExecuting;
-      continue;
+    ReceivedReport received;
+    const ssize_t got = ReceiveReport(socket, 0, received);
+    if (got != sizeof(init::Report)) break;
+    if (received.report.kind == init::ReportKind::kFailed) return ToStatus(received.report);
+    if (received.report.kind == init::ReportKind::kSeccompListener &&
+        !received.descriptors.empty()) {
+      BERTH_RETURN_IF_ERROR(HandOverListener(record, received.descriptors[0]));
     }
-    if (executing) return absl::OkStatus();
-    return absl::FailedPreconditionError("init ended before the program ran");
+    executing |= received.report.kind == init::ReportKind::kExecuting;
   }
+  if (executing) return absl::OkStatus();
+  return absl::FailedPreconditionError("init ended before the program ran");
 }
 
 }  // namespace
@@ -191,6 +205,7 @@ absl::Status AdoptState(const CleanupRecord& record, const std::string& seccomp_
   state.cgroup = cgroup::Cgroup::Open(record.cgroup_paths);
   state.namespaces = DifferentNamespaces(record.init_pid);
   state.user_namespace = (state.namespaces & CLONE_NEWUSER) != 0;
+  state.seccomp_agent = {plan.seccomp_listener_path, plan.seccomp_listener_metadata};
   state.terminal = plan.process.terminal;
   state.keyring = absl::StrCat("_ses.", state.id);
   if (plan.seccomp_json.empty()) return absl::OkStatus();
@@ -207,7 +222,7 @@ absl::Status AdoptState(const CleanupRecord& record, const std::string& seccomp_
 }
 
 absl::Status StartByListener(const CleanupRecord& record, const std::string& socket_path) {
-  BERTH_RETURN_IF_ERROR(SeeThroughStart(socket_path));
+  BERTH_RETURN_IF_ERROR(SeeThroughStart(record, socket_path));
   return RunHooks(record, "poststart", "running", &spec::Hooks::poststart, absl::InfiniteFuture());
 }
 

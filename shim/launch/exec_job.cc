@@ -102,6 +102,14 @@ void ExecJob::OnReport(ReceivedReport& received) {
     case init::ReportKind::kExecuting:
       executing_ = true;
       return;
+    case init::ReportKind::kSeccompListener: {
+      if (received.descriptors.empty()) return;
+      absl::Status status =
+          SendSeccompListener(state_.seccomp_agent, received.descriptors[0], process_.pid,
+                              state_.oci_version, StateJson(state_, "running", state_.init_pid));
+      if (!status.ok()) Fail(std::move(status));
+      return;
+    }
     default:
       return;
   }

@@ -15,8 +15,9 @@ namespace {
 
 constexpr int kMaxDescriptors = 4;
 
-// -1: error (errno); 0: end of file; else a report is in `out`.
-ssize_t Receive(int socket, ReceivedReport& out) {
+}  // namespace
+
+ssize_t ReceiveReport(BorrowedFd socket, int flags, ReceivedReport& out) {
   struct iovec part = {&out.report, sizeof(out.report)};
   alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxDescriptors)];
   struct msghdr message = {};
@@ -27,7 +28,7 @@ ssize_t Receive(int socket, ReceivedReport& out) {
   ssize_t got;
   int resets = 0;
   do {
-    got = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    got = ::recvmsg(socket.get(), &message, flags | MSG_CMSG_CLOEXEC);
     // A child that ends with a command unread makes the socket say ECONNRESET once, ahead of the
     // reports that are still queued.
   } while (got < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
@@ -47,8 +48,6 @@ ssize_t Receive(int socket, ReceivedReport& out) {
       std::min<uint8_t>(out.report.timing_count, static_cast<uint8_t>(init::kMaxTimings));
   return got;
 }
-
-}  // namespace
 
 absl::Status ToStatus(const init::Report& report) {
   const char* step = init::StepName(report.step);
@@ -98,7 +97,7 @@ void ReportChannel::OnReadable() {
   gone_ = &gone;
   while (true) {
     ReceivedReport received;
-    const ssize_t got = Receive(socket_.get(), received);
+    const ssize_t got = ReceiveReport(socket_, MSG_DONTWAIT, received);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
     if (got <= 0) {
       watch_.Reset();

@@ -5,6 +5,8 @@
 #ifndef BERTH_SHIM_LAUNCH_REPORT_CHANNEL_H_
 #define BERTH_SHIM_LAUNCH_REPORT_CHANNEL_H_
 
+#include <sys/types.h>
+
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -22,6 +24,10 @@ struct ReceivedReport {
 
 // What a kFailed report means to the caller.
 absl::Status ToStatus(const init::Report& report);
+
+// Receives one report from `socket`: its size, 0 at the end of file, -1 with errno. `flags` for
+// recvmsg(2): MSG_DONTWAIT, or 0 to wait.
+ssize_t ReceiveReport(BorrowedFd socket, int flags, ReceivedReport& out);
 
 class ReportChannel {
  public:
