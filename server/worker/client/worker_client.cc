@@ -283,6 +283,7 @@ void WorkerClient::Cancel(uint64_t job) {
 }
 
 void WorkerClient::Stop() {
+  if (stopped_.exchange(true)) return;
   absl::Notification stopped;
   loop_.Post([impl = impl_, &stopped] { impl->Stop([&stopped] { stopped.Notify(); }); });
   stopped.WaitForNotification();

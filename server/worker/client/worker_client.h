@@ -56,13 +56,14 @@ class WorkerClient {
   // The job ends with CANCELLED, soon. One that has ended is ignored.
   void Cancel(uint64_t job);
   // Fails what waits and runs, ends the worker. Call it on no thread of the loop or executor, while
-  // both still run. Idempotent. Blocks.
+  // both still run; again, at any time, it does nothing. Blocks.
   void Stop();
 
  private:
   class Impl;
   Loop& loop_;
   std::atomic<uint64_t> next_job_{1};
+  std::atomic<bool> stopped_{false};
   const std::shared_ptr<Impl> impl_;  // also held by what is posted
 };
 

@@ -71,6 +71,7 @@ class WorkerClientTest : public testing::Test {
     client_->Stop();
     executor_.Stop();
     loop_->Stop();
+    client_->Stop();  // once more, with nobody left to answer
   }
 
   std::string Store() const { return directory_ / "content"; }
