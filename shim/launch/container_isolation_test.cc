@@ -344,6 +344,42 @@ TEST_F(ContainerTest, HandsTheSeccompListenerToItsAgent) {
   EXPECT_TRUE(absl::StrContains(run.start.message(), "listenerPath")) << run.start;
 }
 
+// A host with cgroup v2 only, as far as this one can show it: the v2 tree where all hierarchies
+// were.
+TEST_F(ContainerTest, LivesOnAPureV2Host) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount("none", "/sys/fs/cgroup", "cgroup2", 0, nullptr) != 0) {
+      ::_exit(2);
+    }
+    loop_ = *Loop::Create();  // an epoll set is not to be shared
+    spec_.namespaces.push_back("cgroup");
+    spec_.linux_members = R"("resources":{"devices":[{"allow":false,"access":"rwm"}]},)";
+    AddMount("/sys/fs/cgroup", "cgroup", "cgroup", {"ro"});
+    StartServing({"brood", "2"});
+    EXPECT_EQ(container_->cgroup_paths().size(), 1u);
+    Outcome exec = ExecPayload({"cat", "/proc/self/cgroup", ";", "ls", "/sys/fs/cgroup"});
+    EXPECT_TRUE(absl::StrContains(exec.output, "0::/\n")) << exec.output << exec.start;
+    EXPECT_TRUE(absl::StrContains(exec.output, "cgroup.freeze\n")) << exec.output;
+    EXPECT_EQ(Await([&](Container::Done done) { container_->Pause(std::move(done)); }),
+              absl::OkStatus());
+    EXPECT_EQ(Await([&](Container::Done done) { container_->Resume(std::move(done)); }),
+              absl::OkStatus());
+    EXPECT_EQ(container_->Pids()->size(), 3u);
+    EXPECT_EQ(container_->Stats()->type_url, "io.containerd.cgroups.v2.Metrics");
+    EXPECT_EQ(container_->Kill(SIGKILL, KillScope::kAll), absl::OkStatus());
+    EXPECT_EQ(WaitForExit(container_->init_pidfd()), 128 + SIGKILL);
+    EXPECT_EQ(Await([&](Container::Done done) { container_->Cleanup(std::move(done)); }),
+              absl::OkStatus());
+    ::_exit(HasFailure() ? 1 : 0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
 // The classes of published runtime escapes, each tried by an image or a specification.
 
 TEST_F(ContainerTest, ADevThatIsALinkReachesNothingOutside) {
