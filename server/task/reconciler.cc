@@ -184,10 +184,9 @@ void Reconciler::Announce(const Job& job, const TaskEnd& end) const {
 void Reconciler::RemoveBundle(const JobPtr& job) {
   executor_.PostContinuation(
       [this, alive = alive_, loop = &loop_, job, bundles = &bundles_]() mutable {
+        // The socket first: the bundle is what the next daemon would find it by.
+        if (!job->bundle.socket_path.empty()) ::unlink(job->bundle.socket_path.c_str());
         absl::Status removed = bundles->Remove(job->bundle.key);
-        if (removed.ok() && !job->bundle.socket_path.empty()) {
-          ::unlink(job->bundle.socket_path.c_str());  // ENOENT is as good
-        }
         loop->Post([this, alive, job = std::move(job), removed = std::move(removed)]() mutable {
           if (!*alive) return;
           if (!removed.ok()) {

@@ -154,8 +154,8 @@ absl::StatusOr<TaskCreator::Prepared> TaskCreator::Prepare(const TaskKey& key,
   if (!prepared.foreign_binary.empty()) return prepared;
   absl::StatusOr<LaunchedShim> shim = launcher_.Launch(key, bundles_.PathOf(key));
   if (!shim.ok()) {
-    bundles_.Remove(key).IgnoreError();  // the first error is the one to tell
     ::unlink(launcher_.SocketPath(key).c_str());
+    bundles_.Remove(key).IgnoreError();  // the first error is the one to tell
     return shim.status();
   }
   prepared.shim = *std::move(shim);
