@@ -122,7 +122,7 @@ absl::Status LiveTask::TakeOverInit() {
                                         .start_time_ticks = container_.init_start_time_ticks()};
   init.record.stage = journal::Stage::kCreated;
   BERTH_RETURN_IF_ERROR(journal_->Write(init.record));
-  BERTH_RETURN_IF_ERROR(ConnectIo(init, container_.terminal(), container_.TakeConsole()));
+  BERTH_RETURN_IF_ERROR(ConnectIo(init, container_.TakeConsole()));
   // For tools that look there, as beside runc.
   const absl::Status pid_file =
       ReplaceFileAt(BorrowedFd(AT_FDCWD), absl::StrCat(spec_.bundle, "/init.pid"),
@@ -138,8 +138,8 @@ absl::Status LiveTask::TakeOverInit() {
   return absl::OkStatus();
 }
 
-absl::Status LiveTask::ConnectIo(Member& member, bool terminal, UniqueFd console) {
-  if (terminal && console.valid()) {
+absl::Status LiveTask::ConnectIo(Member& member, UniqueFd console) {
+  if (console.valid()) {
     BERTH_RETURN_IF_ERROR(member.io->AttachConsole(std::move(console)));
   }
   if (member.size.has_value()) {
@@ -281,9 +281,7 @@ absl::Status LiveTask::TakeOverExec(const std::string& exec_id, launch::ExecProc
   auto identity = ReadProcessIdentity(process.pid);
   if (identity.ok()) exec.record.process = *identity;
   WriteRecord(exec, journal::Stage::kRunning);
-  // Asked before the move: the order in which arguments are evaluated is not given.
-  const bool has_terminal = process.console.valid();
-  return ConnectIo(exec, has_terminal, std::move(process.console));
+  return ConnectIo(exec, std::move(process.console));
 }
 
 void LiveTask::FailStart(const std::string& exec_id, absl::Status reason) {

@@ -108,8 +108,9 @@ class LiveTask {
   Member& member(const std::string& exec_id) { return *members_.at(exec_id); }
   std::unique_ptr<io::ProcessIo> MakeIo(const task::Stdio& stdio) const;
   launch::Stdio TakeStdio(io::ProcessIo& io) const;
-  // Applies what clients asked of the streams before they existed.
-  absl::Status ConnectIo(Member& member, bool terminal, UniqueFd console);
+  // Connects the terminal, if there is one, and applies what clients asked of the streams before
+  // they existed.
+  absl::Status ConnectIo(Member& member, UniqueFd console);
 
   void CreateContainer(absl::Status opened);
   void ContainerCreated(absl::Status status);

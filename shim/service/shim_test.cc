@@ -515,6 +515,25 @@ TEST_F(ShimTest, TerminalHasTheSizeThatWasAskedFor) {
   EXPECT_TRUE(Delete().ok());
 }
 
+TEST_F(ShimTest, ExecWithATerminalKeepsIt) {
+  RunTask("sleep 100");
+  const std::string fifo = MakeFifo("out");
+  const UniqueFd out = *OpenFile(fifo, O_RDONLY | O_NONBLOCK);
+  ASSERT_TRUE(Exec("t", "sleep 0.3; stty size; tty", fifo, true).ok());
+  const auto started = Start("t");
+  ASSERT_TRUE(started.ok()) << started.status();
+  auto resize = Of<v2::ResizePtyRequest>("t");
+  resize.set_width(120);
+  resize.set_height(40);
+  const auto resized = Call<Empty>("ResizePty", resize);
+  EXPECT_TRUE(resized.ok()) << resized.status();
+  EXPECT_EQ(WaitStatus("t"), 0);
+  const std::string text = ReadToEnd(out);
+  EXPECT_TRUE(absl::StrContains(text, "40 120\r\n/dev/pts/")) << text;
+  EXPECT_TRUE(Delete("t").ok());
+  KillAndDelete();
+}
+
 TEST_F(ShimTest, InputEndsWithCloseIO) {
   WriteConfig("cat; echo end");
   StartShim();
