@@ -43,6 +43,15 @@ std::string PathOf(const CLI::App* app) {
   return path;
 }
 
+// The first word that looks like an option among those that no option took; empty without one.
+std::string FindOption(const std::vector<std::string>& words, OptionPlace place) {
+  for (const std::string& word : words) {
+    if (word.size() > 1 && word[0] == '-') return word;
+    if (place == OptionPlace::kBeforeArguments) break;
+  }
+  return "";
+}
+
 struct GlobalOption {
   std::string name;
   std::string* value = nullptr;
@@ -96,7 +105,11 @@ Command& Command::Option(absl::string_view names, std::vector<std::string>& valu
 }
 
 Command& Command::Rest(const Positionals& positionals, std::vector<std::string>& values) {
-  app_->prefix_command();
+  if (positionals.options == OptionPlace::kBeforeArguments) {
+    app_->prefix_command();
+  } else {
+    app_->allow_extras();
+  }
   tree_->impl_->rest[app_] = {positionals, &values};
   tree_->impl_->formatter->arguments[app_] = positionals.usage;
   return *this;
@@ -151,19 +164,22 @@ CommandTree::Parsed CommandTree::Parse(int argc, const char* const* argv) {
   const CLI::App* chosen = &impl_->root;
   while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().front();
   std::vector<std::string> remaining = chosen->remaining();
-  const bool has_unknown_option =
-      !remaining.empty() && remaining[0].size() > 1 && remaining[0][0] == '-';
-  // After the first argument "--" belongs to the program that is to be run.
-  if (dashes != end)
-    remaining.insert(remaining.end(), remaining.empty() ? dashes + 1 : dashes, end);
   const auto rest = impl_->rest.find(chosen);
+  const OptionPlace place =
+      rest == impl_->rest.end() ? OptionPlace::kAnywhere : rest->second.positionals.options;
+  const std::string unknown_option = FindOption(remaining, place);
+  // After the first argument "--" belongs to the program that is to be run.
+  if (dashes != end) {
+    const bool is_separator = remaining.empty() || place == OptionPlace::kAnywhere;
+    remaining.insert(remaining.end(), is_separator ? dashes + 1 : dashes, end);
+  }
   const auto complain = [&](absl::string_view what) -> Parsed {
     std::cerr << "berth: " << what << "\n" << impl_->formatter->make_usage(chosen, PathOf(chosen));
     return {nullptr, kUsageError};
   };
   if (rest != impl_->rest.end()) {
     const Positionals& wanted = rest->second.positionals;
-    if (has_unknown_option) return complain(absl::StrCat("unknown option ", remaining[0]));
+    if (!unknown_option.empty()) return complain(absl::StrCat("unknown option ", unknown_option));
     *rest->second.values = remaining;
     const int given = static_cast<int>(remaining.size());
     if (given < wanted.minimum) return complain("an argument is missing");

@@ -24,11 +24,16 @@ namespace berth::client {
 // What an action answers: the exit status of the program.
 using Action = std::function<absl::StatusOr<int>()>;
 
-// Arguments after the options, in order: named ones, then optionally any number of others.
+// Where options may stand: among the arguments as well, or only before the first one, so that
+// "run IMAGE ls -l" needs no "--".
+enum class OptionPlace { kAnywhere, kBeforeArguments };
+
+// What a command takes beside its options.
 struct Positionals {
   std::string usage;  // "IMAGE [COMMAND [ARG...]]"
   int minimum = 0;
   int maximum = 0;  // -1: any number
+  OptionPlace options = OptionPlace::kAnywhere;
 };
 
 class CommandTree;
@@ -42,7 +47,6 @@ class Command {
   // May be given more than once, one value each.
   Command& Option(absl::string_view names, std::vector<std::string>& values,
                   absl::string_view help);
-  // Options end at the first argument that is none, so that "run IMAGE ls -l" needs no "--".
   Command& Rest(const Positionals& positionals, std::vector<std::string>& values);
   Command& Examples(absl::string_view text);
   Command& Do(Action action);

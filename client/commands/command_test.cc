@@ -24,11 +24,15 @@ CommandTree::Parsed Parse(Values& values, std::vector<const char*> words) {
       .Flag("-t,--tty", values.has_terminal, "")
       .Option("--name", values.name, "")
       .Option("-e,--env", values.environment, "")
-      .Rest({"IMAGE [COMMAND...]", 1, -1}, values.rest)
+      .Rest({"IMAGE [COMMAND...]", 1, -1, OptionPlace::kBeforeArguments}, values.rest)
       .Do([] { return 11; });
   root.Add("image,images", "").Add("ls,list", "").Rest({"", 0, 0}, values.rest).Do([] {
     return 12;
   });
+  root.Add("rm", "")
+      .Flag("-f,--force", values.is_interactive, "")
+      .Rest({"CONTAINER...", 1, -1}, values.rest)
+      .Do([] { return 13; });
   words.insert(words.begin(), "berth");
   return tree.Parse(static_cast<int>(words.size()), words.data());
 }
@@ -61,6 +65,19 @@ TEST(CommandTest, GlobalOptionsMayStandOnEitherSide) {
   ASSERT_TRUE(parsed.action);
   EXPECT_EQ(*parsed.action(), 12);
   EXPECT_EQ(after.address, "/t");
+}
+
+TEST(CommandTest, ElsewhereOptionsMayFollowTheArguments) {
+  Values values;
+  auto parsed = Parse(values, {"rm", "a", "-f", "b", "--address", "/s"});
+  ASSERT_TRUE(parsed.action);
+  EXPECT_TRUE(values.is_interactive);
+  EXPECT_EQ(values.rest, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(values.address, "/s");
+  Values dashes;
+  ASSERT_TRUE(Parse(dashes, {"rm", "a", "--", "-f"}).action);
+  EXPECT_FALSE(dashes.is_interactive);
+  EXPECT_EQ(dashes.rest, (std::vector<std::string>{"a", "-f"}));
 }
 
 TEST(CommandTest, MistakesAreRefused) {

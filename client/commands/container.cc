@@ -109,7 +109,7 @@ void AddContainer(Command root, const Context& context) {
       .Do([&context, arguments] { return ShowContainer(context, *arguments); });
   Command create = noun.Add("create", "Create a container without starting it");
   BindRunOptions(create, arguments->options);
-  create.Rest({"IMAGE [COMMAND [ARG...]]", 1, -1}, arguments->rest)
+  create.Rest({"IMAGE [COMMAND [ARG...]]", 1, -1, OptionPlace::kBeforeArguments}, arguments->rest)
       .Examples("  berth container create --name job busybox sleep 60 && berth task start -d job\n")
       .Do([&context, arguments] { return Create(context, *arguments); });
   noun.Add("label", "Set and remove labels of a container")

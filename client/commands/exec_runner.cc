@@ -138,7 +138,7 @@ void BindExecOptions(Command& command, ExecOptions& options) {
       .Option("-w,--workdir,--cwd", options.working_directory, "Working directory of the program")
       .Option("-u,--user", options.user, "NAME|UID[:GROUP|GID]")
       .Option("--exec-id", options.exec_id, "Id of the process (default: random)")
-      .Rest({"CONTAINER COMMAND [ARG...]", 2, -1}, options.rest);
+      .Rest({"CONTAINER COMMAND [ARG...]", 2, -1, OptionPlace::kBeforeArguments}, options.rest);
 }
 
 absl::StatusOr<int> RunExec(const Context& context, const ExecOptions& options) {

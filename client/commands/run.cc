@@ -117,7 +117,7 @@ void AddRun(Command root, const Context& context) {
       .Flag("-i,--interactive", arguments->is_interactive, "Pass your standard input on")
       .Flag("-d,--detach", arguments->is_detached, "Run in the background and print the id");
   BindRunOptions(run, arguments->options);
-  run.Rest({"IMAGE [COMMAND [ARG...]]", 1, -1}, arguments->rest)
+  run.Rest({"IMAGE [COMMAND [ARG...]]", 1, -1, OptionPlace::kBeforeArguments}, arguments->rest)
       .Examples(
           "  berth run busybox echo hi\n"
           "  berth run --rm -it busybox sh\n"
