@@ -239,7 +239,7 @@ TEST_F(ContentServiceTest, AClientThatGoesAwayFreesTheRefAndKeepsTheBytes) {
   stream->context.TryCancel();
   stream->End();
   for (int i = 0; i < 1000 && store_->IsLocked("default", "r"); ++i)
-    absl::SleepFor(absl::Milliseconds(5));
+    absl::SleepFor(absl::Milliseconds(5));  // tidy: allow(sleep) polls, bounded
   EXPECT_FALSE(store_->IsLocked("default", "r"));
   EXPECT_EQ(store_->GetStatus({"default"}, "r")->offset(), 3);
 }

@@ -223,7 +223,9 @@ std::string DescribeTree(absl::string_view root) {
   return result;
 }
 
-void Shell(const std::string& command) { ASSERT_EQ(::system(command.c_str()), 0) << command; }
+void Shell(const std::string& command) {
+  ASSERT_EQ(::system(command.c_str()), 0) << command;  // tidy: allow(fork)
+}
 
 std::string ReadFileForTest(const std::string& path) {
   absl::StatusOr<std::string> text = ReadFile(path, 1u << 30);

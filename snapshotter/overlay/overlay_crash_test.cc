@@ -72,7 +72,7 @@ TEST(OverlayCrashTest, EveryRecordHasItsLayerWheneverTheProcessIsKilled) {
     char done;
     ASSERT_EQ(::read(ready->read.get(), &done, 1), 1) << "the child ended by itself";
     // At a different place each time; the work of one round takes a few milliseconds.
-    absl::SleepFor(absl::Microseconds(700 * round));
+    absl::SleepFor(absl::Microseconds(700 * round));  // tidy: allow(sleep) the moment is the test
     ASSERT_EQ(::kill(child, SIGKILL), 0);
     int status = 0;
     ASSERT_EQ(::waitpid(child, &status, 0), child);

@@ -153,7 +153,7 @@ bool TaskFixture::WaitForRemoval(const std::string& id) const {
   const absl::Time deadline = absl::Now() + kPatience;
   while (BundleExists(id)) {
     if (absl::Now() > deadline) return false;
-    absl::SleepFor(absl::Milliseconds(5));
+    absl::SleepFor(absl::Milliseconds(5));  // tidy: allow(sleep) polls, bounded
   }
   return true;
 }

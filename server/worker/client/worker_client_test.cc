@@ -149,7 +149,7 @@ class WorkerClientTest : public testing::Test {
   static bool WaitForWorkers(size_t count) {
     const absl::Time deadline = absl::Now() + absl::Seconds(20);
     while (Workers().size() != count && absl::Now() < deadline)
-      absl::SleepFor(absl::Milliseconds(5));
+      absl::SleepFor(absl::Milliseconds(5));  // tidy: allow(sleep) polls, bounded
     return Workers().size() == count;
   }
 
