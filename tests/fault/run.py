@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills berthd and its shims in the middle of everything; ends with one line: N passed, N failed, N skipped.
 
-    BERTH_BIN=PREFIX/bin tests/fault/run.py [--long] [test_daemon.DaemonDeathTest.test_kill_9 ...]
+    BERTH_BIN=PREFIX/bin tests/fault/run.py [--long] [test_daemon_death.DaemonDeathTest.test_kill_9 ...]
 
 The short form takes a few minutes on two cores. --long uses the numbers that are promised: 50 containers, 200 cycles.
 """
