@@ -42,7 +42,7 @@ void Scheduler::OnChange(metadata::Change change) {
   ++mutations_;
   if (change == metadata::Change::kReleased) ++deletions_;
   const bool enough_deletions =
-      options_.deletion_threshold > 0 && deletions_ >= options_.deletion_threshold;
+      deletions_ > 0 && deletions_ >= std::max(options_.deletion_threshold, 1);
   const bool enough_mutations =
       options_.mutation_threshold > 0 && mutations_ >= options_.mutation_threshold;
   if (reason_at_ == absl::InfiniteFuture() && (enough_deletions || enough_mutations)) {

@@ -1,7 +1,7 @@
 // Decides when garbage is collected, and runs it on a thread of its own.
 //
-// A collection is due after many deletions or many changes (containerd's thresholds), when a lease
-// or an image expires, and at least once an hour.
+// A collection is due after a release (the threshold of deletions, or one deletion when there is no
+// threshold), after many changes, when a lease or an image expires, and at least once an hour.
 // Between collections it waits so long that they take at most `pause_threshold` of the time.
 // Whoever needs the result (Images.Delete and Leases.Delete with sync) calls CollectNow, which does
 // not wait for that. Idle, it sleeps without a timer shorter than those. Thread-safe; owned by
@@ -26,7 +26,7 @@ namespace berth::gc {
 
 struct SchedulerOptions {
   double pause_threshold = 0.02;  // the part of the time that collecting may take
-  int deletion_threshold = 0;     // 0: deletions alone never cause a collection
+  int deletion_threshold = 0;     // 0: one deletion is enough
   int mutation_threshold = 100;   // 0: changes alone never cause a collection
   absl::Duration schedule_delay = absl::ZeroDuration();
   absl::Duration startup_delay = absl::Milliseconds(100);

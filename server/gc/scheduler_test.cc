@@ -34,7 +34,7 @@ class SchedulerTest : public testing::Test {
     return count_;
   }
   static SchedulerOptions Quiet() {
-    return {.pause_threshold = 0, .deletion_threshold = 1, .startup_delay = absl::Hours(1)};
+    return {.pause_threshold = 0, .startup_delay = absl::Hours(1)};
   }
   static absl::Time Soon() { return absl::Now() + absl::Seconds(20); }
 

@@ -121,7 +121,7 @@ const ConfigKey kKeys[] = {
                              c.gc.pause_threshold,
                              " is out of range: expected more than 0 and at most 0.5")))},
     {"gc", "deletion_threshold", kGcTable,
-     "Collect after that many deletions. 0: only the number of changes counts.",
+     "Collect at once after that many deletions. 0: any deletion is a reason, in its time.",
      BERTH_FIELD(gc.deletion_threshold),
      BERTH_CHECKED(CheckRange(c.gc.deletion_threshold, 0, std::numeric_limits<int32_t>::max()))},
     {"gc", "mutation_threshold", kGcTable, "Collect once the database was changed that often.",
