@@ -60,8 +60,8 @@ std::string ResolveLink(absl::string_view from, absl::string_view target) {
 }
 
 std::string LayerMediaType(absl::string_view magic) {
-  if (absl::StartsWith(magic, "\x1f\x8b")) return absl::StrCat(kDockerLayer, ".gzip");
-  if (absl::StartsWith(magic, "\x28\xb5\x2f\xfd")) return absl::StrCat(kDockerLayer, ".zstd");
+  if (magic.substr(0, 2) == "\x1f\x8b") return absl::StrCat(kDockerLayer, ".gzip");
+  if (magic.substr(0, 4) == "\x28\xb5\x2f\xfd") return absl::StrCat(kDockerLayer, ".zstd");
   return kDockerLayer;
 }
 

@@ -197,8 +197,9 @@ void ProcessBuilder::PlaceDescriptors(int console) {
     struct stat info;
     if (setup_.process->uid != 0 && ::fstat(i, &info) == 0 && !IsNullDevice(info) &&
         info.st_uid != setup_.process->uid) {
-      (void)::fchown(i, setup_.process->uid,
-                     static_cast<gid_t>(-1));  // sockets and files of others
+      if (::fchown(i, setup_.process->uid, static_cast<gid_t>(-1)) != 0) {
+        // Sockets, and files of others: the process has the open descriptor all the same.
+      }
     }
   }
   for (size_t i = 0; i < setup_.preserved.size(); ++i) {
