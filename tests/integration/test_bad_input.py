@@ -132,9 +132,6 @@ class BadSpecsTest(BerthTest):
     def test_relative_cwd(self):
         self.refused(lambda s: s["process"].update(cwd="tmp"), "$.process.cwd")
 
-    def test_unknown_capability(self):
-        self.refused(lambda s: s["process"]["capabilities"].update(bounding=["CAP_FLY"]), "CAP_FLY")
-
     def test_unknown_rlimit(self):
         self.refused(lambda s: s["process"].update(rlimits=[{"type": "RLIMIT_LUCK", "hard": 1, "soft": 1}]), "RLIMIT_LUCK")
 
