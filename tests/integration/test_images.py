@@ -183,7 +183,7 @@ class SnapshotsTest(BerthTest):
         self.assertIn('"Kind": "Committed"', info)
         usage = self.out("snapshots", "usage", "done")
         self.assertIn("done", usage)
-        self.fails("snapshots", "rm", "done", words=["cannot remove snapshot with child"])
+        self.fails("snapshots", "rm", "done", words=["failed precondition"])
         self.ctr("snapshots", "rm", "look")
         self.ctr("snapshots", "rm", "done")
         self.fails("snapshots", "info", "done", words=["not found"])
