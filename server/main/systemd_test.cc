@@ -16,8 +16,9 @@
 namespace berth {
 namespace {
 
+// In /tmp whatever the test's own directory is called: a socket's name holds 107 bytes.
 std::string SocketPath(absl::string_view name) {
-  return absl::StrCat(testing::TempDir(), "/", name, "-", ::getpid());
+  return absl::StrCat("/tmp/berth-systemd-test-", name, "-", ::getpid());
 }
 
 TEST(ServiceManagerTest, NotifySendsTheStateAsOneDatagram) {
@@ -36,6 +37,7 @@ TEST(ServiceManagerTest, NotifySendsTheStateAsOneDatagram) {
   char buffer[64];
   EXPECT_EQ(::recv(receiver.get(), buffer, sizeof(buffer), MSG_DONTWAIT), 7);
   EXPECT_EQ(std::string(buffer, 7), "READY=1");
+  ::unlink(path.c_str());
 }
 
 TEST(ServiceManagerTest, WithoutAManagerNotifySucceeds) {
@@ -63,6 +65,7 @@ TEST(InheritedSocketsTest, TakesAListeningSocketWithItsPath) {
   ASSERT_EQ(sockets->size(), 1u);
   EXPECT_EQ((*sockets)[0].path, path);
   EXPECT_EQ(::fcntl(3, F_GETFD), FD_CLOEXEC);
+  ::unlink(path.c_str());
 }
 
 TEST(InheritedSocketsTest, DescriptorThatIsNoListenerIsRefused) {

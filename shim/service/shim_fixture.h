@@ -334,12 +334,13 @@ class ShimTest : public ::testing::Test {
     return found;
   }
   static bool Alive(pid_t pid) { return ::kill(pid, 0) == 0; }
-  // Without the program's own pages: they are shared as soon as there are two shims.
+  // Memory of its own: the program's pages are shared as soon as there are two shims, and count as
+  // private and dirty while their file has not reached the disk yet.
   static int64_t PrivateKilobytes(pid_t pid) {
     int64_t total = 0;
     const std::string text = *ReadFile(absl::StrCat("/proc/", pid, "/smaps_rollup"));
     for (const absl::string_view line : absl::StrSplit(text, '\n')) {
-      if (!absl::StartsWith(line, "Private_Dirty:")) continue;
+      if (!absl::StartsWith(line, "Anonymous:")) continue;
       const Names words = absl::StrSplit(line, ' ', absl::SkipEmpty());
       int64_t value = 0;
       if (absl::SimpleAtoi(words[1], &value)) total += value;

@@ -344,8 +344,11 @@ TEST_F(ShimTest, LostShimIsCleanedUpByDelete) {
 }
 
 TEST_F(ShimTest, ExitWhileTheDaemonIsAwayIsKeptAndTold) {
-  RunTask("trap 'exit 5' TERM; while :; do sleep 0.02; done");
+  RunTask("trap 'exit 5' TERM; echo > /tmp/ready; while :; do sleep 0.02; done");
   ASSERT_TRUE(RunUntil([&] { return events_.size() == 2; }));
+  // The kernel drops a signal that the first process of a pid namespace does not handle yet.
+  const std::string ready = absl::StrCat(bundle_, "/rootfs/tmp/ready");
+  ASSERT_TRUE(RunUntil([&] { return ::access(ready.c_str(), F_OK) == 0; }));
   const pid_t pid = State()->pid();
   daemon_.reset();
   client_.reset();
