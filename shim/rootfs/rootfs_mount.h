@@ -31,8 +31,8 @@ struct PreparedMount {
   std::string data;
   // Data beyond a page is shortened: paths become relative to this directory.
   std::string working_directory;
-  // Options that do not fit even then go to fsconfig one by one, "key=value" (Linux 6.7 for overlay's
-  // "lowerdir+").
+  // Options that do not fit even then go to fsconfig one by one, "key=value" (Linux 6.7 for
+  // overlay's "lowerdir+").
   std::vector<std::string> pieces;
 };
 

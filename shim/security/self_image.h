@@ -1,7 +1,8 @@
 // Keeps a container from overwriting the program that set it up (CVE-2019-5736's class).
 //
-// A container may execute /proc/self/exe, which is us, and then write to it. A program that runs from a
-// read-only mount, or from a sealed memfd, cannot be opened for writing by anybody inside. Thread-hostile.
+// A container may execute /proc/self/exe, which is us, and then write to it. A program that runs
+// from a read-only mount, or from a sealed memfd, cannot be opened for writing by anybody inside.
+// Thread-hostile.
 #ifndef BERTH_SHIM_SECURITY_SELF_IMAGE_H_
 #define BERTH_SHIM_SECURITY_SELF_IMAGE_H_
 
@@ -9,9 +10,10 @@
 
 namespace berth::security {
 
-// Returns when this program's image cannot be written to: at once where that is so already, else after
-// executing itself again with the same arguments from a detached read-only mount of its file (or a sealed
-// copy, where the kernel refuses that). Call it first in main. Errors: as the kernel says.
+// Returns when this program's image cannot be written to: at once where that is so already, else
+// after executing itself again with the same arguments from a detached read-only mount of its file
+// (or a sealed copy, where the kernel refuses that). Call it first in main. Errors: as the kernel
+// says.
 absl::Status ProtectSelfImage(char** argv);
 
 }  // namespace berth::security

@@ -35,7 +35,7 @@ absl::StatusOr<Started> StartWorker(const WorkerClient::Options& options) {
   spawn.arguments = {"berth-worker"};
   spawn.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
   spawn.descriptors = {{2, 2}, {kSocketFd, pair.second.get()}, {kStoreFd, store.get()}};
-  spawn.working_directory = std::string("/");  // a literal trips g++ 12's -Wrestrict (bug 105651)
+  spawn.working_directory = std::string("/");   // a literal trips g++ 12's -Wrestrict (bug 105651)
   spawn.session = SpawnOptions::Session::kNew;  // a ^C for berthd is not for it
   absl::StatusOr<ChildProcess> process = Spawn(spawn);
   if (!process.ok()) {

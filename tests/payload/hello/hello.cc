@@ -1,4 +1,5 @@
-// The program of the hello-world image that tools/demo and the tests make: it says that everything on its way worked.
+// The program of the hello-world image that tools/demo and the tests make: it says that everything
+// on its way worked.
 #include <unistd.h>
 
 #include <cstring>

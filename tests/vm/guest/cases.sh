@@ -14,7 +14,7 @@ wait_for() { # wait_for SECONDS COMMAND...
   done
 }
 same() { [ "$1" = "$2" ] || { echo "    expected \"$2\", got \"$1\""; return 1; }; }
-init_of() { berth inspect "$1" | grep -m1 -i '"pid"' | tr -dc 0-9; }
+init_of() { berth task ls | awk -v id="$1" '$1 == id { print $2 }'; }
 cgroup_of() { sed -n 's/^0:://p' "/proc/$(init_of "$1")/cgroup"; }
 
 case_kernel_and_cgroup() {
@@ -34,10 +34,10 @@ case_cpus() {
   same "$(cat "$CG$(cgroup_of cpu)/cpu.max")" "50000 100000"
 }
 case_pause_and_resume() {
-  berth run -d --name pause busybox sleep 1000 >/dev/null || return 1
-  cg=$CG$(cgroup_of pause)
-  berth task pause pause && grep -q 'frozen 1' "$cg/cgroup.events" || return 1
-  berth task resume pause && grep -q 'frozen 0' "$cg/cgroup.events"
+  berth run -d --name still busybox sleep 1000 >/dev/null || return 1
+  cg=$CG$(cgroup_of still)
+  berth task pause still && grep -q 'frozen 1' "$cg/cgroup.events" || return 1
+  berth task resume still && grep -q 'frozen 0' "$cg/cgroup.events"
 }
 case_devices_are_denied() {
   berth run --rm busybox sh -c 'mknod /tmp/kmsg c 1 11 && ! head -c 1 /tmp/kmsg' 2>&1 | grep -q 'Operation not permitted'
