@@ -54,6 +54,14 @@ struct ExecutorConfig {
   int64_t queue_limit = 4096;
 };
 
+// How long a call to one shim may take. containerd's names and meanings.
+struct TimeoutsConfig {
+  absl::Duration task_state = absl::Seconds(2);
+  absl::Duration shim_load = absl::Seconds(5);
+  absl::Duration shim_cleanup = absl::Seconds(30);
+  absl::Duration shim_shutdown = absl::Seconds(3);
+};
+
 struct Config {
   int64_t version = 3;
   std::string root = "/var/lib/berth";
@@ -66,6 +74,7 @@ struct Config {
   GcConfig gc;
   RuntimeConfig runtime;
   ExecutorConfig executor;
+  TimeoutsConfig timeouts;
   std::map<std::string, std::string> runtime_aliases;
 };
 

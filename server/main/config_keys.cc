@@ -48,6 +48,14 @@ absl::Status CheckNotNegative(absl::Duration duration) {
       absl::StrCat(absl::FormatDuration(duration), " is out of range: expected 0s or longer"));
 }
 
+absl::Status CheckPositive(absl::Duration duration) {
+  if (duration > absl::ZeroDuration() && duration < absl::InfiniteDuration()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(absl::FormatDuration(duration), " is out of range: expected more than 0s"));
+}
+
 absl::Status CheckId(int64_t id) {
   return CheckRange(id, 0, std::numeric_limits<uint32_t>::max() - 1);
 }
@@ -145,6 +153,19 @@ const ConfigKey kKeys[] = {
      BERTH_FIELD(executor.queue_limit),
      BERTH_CHECKED(CheckRange(c.executor.queue_limit, 16, 1 << 20))},
 
+    {"timeouts", "io.containerd.timeout.task.state", "",
+     "How long a shim may take to say its task's state, in lists and metrics.",
+     BERTH_FIELD(timeouts.task_state), BERTH_CHECKED(CheckPositive(c.timeouts.task_state))},
+    {"timeouts", "io.containerd.timeout.shim.load", "",
+     "How long connecting to a shim of an earlier daemon may take.",
+     BERTH_FIELD(timeouts.shim_load), BERTH_CHECKED(CheckPositive(c.timeouts.shim_load))},
+    {"timeouts", "io.containerd.timeout.shim.cleanup", "",
+     "How long cleaning up after a lost shim may take at one try.",
+     BERTH_FIELD(timeouts.shim_cleanup), BERTH_CHECKED(CheckPositive(c.timeouts.shim_cleanup))},
+    {"timeouts", "io.containerd.timeout.shim.shutdown", "",
+     "How long a shim may take to end once it holds nothing.", BERTH_FIELD(timeouts.shim_shutdown),
+     BERTH_CHECKED(CheckPositive(c.timeouts.shim_shutdown))},
+
     {"runtime_aliases", "", "",
      "Other names for runtimes: a name on the left; on the right the absolute path of a shim, or "
      "another\nruntime name. Example:\n"
@@ -165,7 +186,7 @@ const IgnoredConfigKey kIgnored[] = {
     {"metrics", "there is no metrics endpoint"},
     {"proxy_plugins", "snapshotters and stores in other processes are not driven"},
     {"stream_processors", "layers in foreign encodings are not processed"},
-    {"timeouts", "the deadlines are fixed"},
+    {"timeouts", "nothing in Berth waits for that"},
     {"debug.address", "there is no debug socket"},
     {"debug.uid", "there is no debug socket"},
     {"debug.gid", "there is no debug socket"},

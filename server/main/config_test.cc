@@ -89,6 +89,9 @@ imports = []
   gid = 7
 [debug]
   level = "debug"
+[timeouts]
+  "io.containerd.timeout.bolt.open" = "0s"
+  "io.containerd.timeout.task.state" = "7s"
 [plugins]
   [plugins."io.containerd.gc.v1.scheduler"]
     mutation_threshold = 5
@@ -105,10 +108,11 @@ imports = []
   EXPECT_EQ(loaded->config.grpc.socket.gid, 7);
   EXPECT_EQ(loaded->config.oom_score, -999);
   EXPECT_EQ(loaded->config.gc.mutation_threshold, 5);
+  EXPECT_EQ(loaded->config.timeouts.task_state, absl::Seconds(7));
   EXPECT_EQ(loaded->config.content.sharing_policy, "isolated");
-  ASSERT_EQ(loaded->warnings.size(), 3u);
+  ASSERT_EQ(loaded->warnings.size(), 4u);
   EXPECT_EQ(loaded->warnings[2],
-            "c.toml:18:12: plugins.io.containerd.grpc.v1.cri is ignored: Berth has no such plugin");
+            "c.toml:21:12: plugins.io.containerd.grpc.v1.cri is ignored: Berth has no such plugin");
 }
 
 TEST(ConfigTest, AddressesFollowTheStateDirectory) {

@@ -41,7 +41,9 @@ void AppendKey(absl::string_view name, const ConfigField& field, std::string& ou
     }
     return;
   }
-  absl::StrAppend(&out, name, " = ");
+  // A dot in a bare key would open a table.
+  const bool dotted = name.find('.') != absl::string_view::npos;
+  absl::StrAppend(&out, dotted ? Quoted(name) : std::string(name), " = ");
   if (auto* const* text = std::get_if<std::string*>(&field)) out += Quoted(**text);
   if (auto* const* integer = std::get_if<int64_t*>(&field)) absl::StrAppend(&out, **integer);
   if (auto* const* number = std::get_if<double*>(&field)) out += Number(**number);

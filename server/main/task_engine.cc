@@ -56,6 +56,10 @@ absl::StatusOr<std::unique_ptr<TaskEngine>> TaskEngine::Start(Inputs inputs) {
   options.root = config.root;
   options.creator.aliases = config.runtime_aliases;
   options.creator.search_path = SearchPath();
+  options.state_timeout = config.timeouts.task_state;
+  options.supervisor.connect_timeout = config.timeouts.shim_load;
+  options.supervisor.shutdown_timeout = config.timeouts.shim_shutdown;
+  options.supervisor.reconciler.delete_timeout = config.timeouts.shim_cleanup;
   metadata::ContainerStore& containers = inputs.containers;
   engine->tasks_ = std::make_unique<TaskManager>(
       engine->loop_->loop(), engine->executor_,
