@@ -36,6 +36,8 @@ namespace {
 constexpr absl::Duration kStartTimeout = absl::Minutes(2);
 constexpr absl::Duration kFreezePatience = absl::Seconds(10);
 constexpr absl::Duration kFreezePoll = absl::Milliseconds(2);
+constexpr absl::Duration kOomLookInterval = absl::Milliseconds(10);
+constexpr int kOomLooks = 100;
 
 }  // namespace
 
@@ -47,6 +49,7 @@ class Container::Impl {
   ~Impl() {
     loop_.Cancel(timer_);
     loop_.Cancel(freeze_timer_);
+    loop_.Cancel(oom_timer_);
     *alive_ = false;
   }
 
@@ -110,6 +113,7 @@ class Container::Impl {
   void OnStartReport(ReceivedReport& received);
   void OnStartEnd();
   void FinishStart(absl::Status status);
+  void LookForKills(int looks_left);
   void PollFreezer(cgroup::FreezerState wanted, absl::Time deadline);
 
   std::unique_ptr<Creation> creation_;
@@ -124,6 +128,7 @@ class Container::Impl {
   TimerId freeze_timer_ = TimerId::kNone;
   std::optional<cgroup::OomSource> oom_;
   FdWatch oom_watch_;
+  TimerId oom_timer_ = TimerId::kNone;
   absl::AnyInvocable<void()> on_oom_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
@@ -249,11 +254,22 @@ absl::Status Container::Impl::WatchOom(absl::AnyInvocable<void()> on_oom) {
   BERTH_ASSIGN_OR_RETURN(cgroup::OomSource source, cgroup::OomSource::Open(state_.cgroup));
   oom_.emplace(std::move(source));
   on_oom_ = std::move(on_oom);
-  BERTH_ASSIGN_OR_RETURN(oom_watch_, loop_.Watch(oom_->fd(), EPOLLIN, [this](uint32_t) {
-    // A kill may be counted a moment after the event; the next event or Cleanup finds it then.
-    if (oom_->TakeKills() > 0) on_oom_();
-  }));
+  BERTH_ASSIGN_OR_RETURN(
+      oom_watch_, loop_.Watch(oom_->fd(), EPOLLIN, [this](uint32_t) { LookForKills(kOomLooks); }));
   return absl::OkStatus();
+}
+
+// With cgroup v1 the event comes when the group is out of memory and the kill is counted a moment
+// later, so the counter is looked at again for a while. What comes later still, Cleanup finds.
+void Container::Impl::LookForKills(int looks_left) {
+  loop_.Cancel(oom_timer_);
+  oom_timer_ = TimerId::kNone;
+  if (oom_->TakeKills() > 0) return on_oom_();
+  if (looks_left == 0) return;
+  oom_timer_ = loop_.After(kOomLookInterval, [this, looks_left] {
+    oom_timer_ = TimerId::kNone;
+    LookForKills(looks_left - 1);
+  });
 }
 
 void Container::Impl::Cleanup(Done done) {
@@ -261,6 +277,8 @@ void Container::Impl::Cleanup(Done done) {
     return Soon(std::move(done), absl::FailedPreconditionError("cleanup is in progress"));
   }
   if (oom_ && oom_->TakeKills() > 0) on_oom_();
+  loop_.Cancel(oom_timer_);
+  oom_timer_ = TimerId::kNone;
   oom_watch_.Reset();
   oom_.reset();
   teardown_ = std::make_unique<Teardown>(loop_, state_);
