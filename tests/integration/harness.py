@@ -137,6 +137,12 @@ class Daemon:
                 point = line.split()[4]
                 if point.startswith(self.dir):
                     subprocess.run(["umount", "-l", point], capture_output=True)
+            # The parent of the namespace's containers; like containerd, the runtime leaves it.
+            for group in glob.glob("/sys/fs/cgroup/*/" + self.namespace) + ["/sys/fs/cgroup/" + self.namespace]:
+                try:
+                    os.rmdir(group)
+                except OSError:
+                    pass
             shutil.rmtree(self.dir, ignore_errors=True)
 
 
