@@ -114,6 +114,27 @@ def check_banned(source):
                 yield number, rule, "use %s" % instead
 
 
+def check_purity(source):
+    """INV-5: the state machine and the spec parser make no system calls."""
+    if not source.path.startswith(("shim/task/", "shim/spec/")) or source.path.endswith("_test.cc"):
+        return
+    for number, line in enumerate(source.lines, 1):
+        impure_include = re.match(r'#include ("base/(os|loop|ttrpc)/|<(unistd|poll|sys/(mount|wait|socket|syscall))\.h)', line)
+        if impure_include or re.search(r"(?<![\w>:])::[a-z_]\w*\(", strip_comment(line)):
+            if not allowed_on_line(line, "purity"):
+                yield number, "purity", "shim/task and shim/spec make no system calls: move it to the caller"
+
+
+def check_processes(source):
+    """INV-3: only shim/launch and the child that it makes (shim/init) create processes by hand."""
+    if source.path.startswith(("shim/launch/", "shim/init/", "base/os/spawn", "tests/")) or source.path.endswith("_test.cc"):
+        return
+    for number, line in enumerate(source.lines, 1):
+        if re.search(r"\bSYS_clone3?\b|(?<![\w>:])::(clone|fork|vfork|posix_spawnp?)\(", strip_comment(line)):
+            if not allowed_on_line(line, "processes"):
+                yield number, "processes", "use Spawn in base/os/spawn.h; containers are made in shim/launch"
+
+
 def check_size(source):
     if len(source.lines) - 1 > MAX_LINES:
         yield len(source.lines), "size", "%d lines; over %d a file is two concepts: split it" % (
@@ -141,7 +162,7 @@ def check_words(source):
             yield number, "todo", "finish it, or write what is missing in docs/"
 
 
-SOURCE_RULES = [check_includes, check_banned, check_size, check_header, check_words]
+SOURCE_RULES = [check_includes, check_banned, check_purity, check_processes, check_size, check_header, check_words]
 
 
 def check_owners(paths, read):

@@ -41,6 +41,17 @@ class TidyTest(unittest.TestCase):
                 found(tidy.check_banned, "server/x/a.cc", line + "  // tidy: allow(%s) sample\n" % rule), [], line)
         self.assertEqual(found(tidy.check_banned, "server/x/a.cc", "// ::open(path) in words\n"), [])
 
+    def test_purity(self):
+        for line in ('#include "base/os/file_io.h"', "#include <unistd.h>", "  ::kill(pid, 9);"):
+            self.assertEqual(found(tidy.check_purity, "shim/task/a.cc", line + "\n"), ["purity"], line)
+            self.assertEqual(found(tidy.check_purity, "shim/io/a.cc", line + "\n"), [], line)
+        self.assertEqual(found(tidy.check_purity, "shim/spec/a.cc", "x = std::move(y);\n#include <string>\n"), [])
+
+    def test_processes(self):
+        for line in ("::fork();", "::syscall(SYS_clone3, &args);", "::posix_spawn(&pid);"):
+            self.assertEqual(found(tidy.check_processes, "shim/io/a.cc", line + "\n"), ["processes"], line)
+            self.assertEqual(found(tidy.check_processes, "shim/launch/a.cc", line + "\n"), [], line)
+
     def test_size(self):
         self.assertEqual(found(tidy.check_size, "base/a.cc", "x\n" * 601), ["size"])
         self.assertEqual(found(tidy.check_size, "base/a.cc", "x\n" * 600), [])
