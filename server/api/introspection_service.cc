@@ -27,7 +27,7 @@ std::optional<std::string> FieldOf(const IntrospectionService::Plugin& plugin,
 
 }  // namespace
 
-IntrospectionService::IntrospectionService(std::vector<Plugin> plugins, Identity identity,
+IntrospectionService::IntrospectionService(std::vector<Plugin> plugins, ServerIdentity identity,
                                            Executor& executor)
     : plugins_(std::move(plugins)), identity_(std::move(identity)), executor_(executor) {}
 

@@ -6,14 +6,13 @@
 #ifndef BERTH_SERVER_API_INTROSPECTION_SERVICE_H_
 #define BERTH_SERVER_API_INTROSPECTION_SERVICE_H_
 
-#include <cstdint>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/grpc/call_info.h"
 #include "base/grpc/executor.h"
 #include "proto/containerd/services/introspection/v1/introspection.grpc.pb.h"
+#include "server/api/server_identity.h"
 
 namespace berth {
 
@@ -27,13 +26,7 @@ class IntrospectionService final
   using PluginInfoResponse = containerd::services::introspection::v1::PluginInfoResponse;
   using ServerResponse = containerd::services::introspection::v1::ServerResponse;
 
-  struct Identity {
-    std::string uuid;  // the same for the life of ROOT
-    uint64_t pid = 0;
-    uint64_t pid_namespace = 0;  // inode
-  };
-
-  IntrospectionService(std::vector<Plugin> plugins, Identity identity, Executor& executor);
+  IntrospectionService(std::vector<Plugin> plugins, ServerIdentity identity, Executor& executor);
 
   grpc::ServerUnaryReactor* Plugins(grpc::CallbackServerContext* context,
                                     const PluginsRequest* request,
@@ -50,7 +43,7 @@ class IntrospectionService final
   absl::StatusOr<PluginInfoResponse> FindPlugin(const PluginInfoRequest& request) const;
 
   const std::vector<Plugin> plugins_;
-  const Identity identity_;
+  const ServerIdentity identity_;
   Executor& executor_;
 };
 

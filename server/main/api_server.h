@@ -1,42 +1,28 @@
-// The gRPC server and its services: who answers what.
+// The gRPC server: its settings, its services, its connections.
 //
 // Invariant: after Stop no call is open. Thread-compatible but for AddConnection; owned by Daemon,
 // stopped first.
 #ifndef BERTH_SERVER_MAIN_API_SERVER_H_
 #define BERTH_SERVER_MAIN_API_SERVER_H_
 
-#include <grpcpp/server.h>
-
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/grpc/executor.h"
 #include "base/os/unique_fd.h"
-#include "server/api/health_service.h"
-#include "server/api/introspection_service.h"
-#include "server/events/exchange.h"
-#include "server/main/config.h"
-#include "server/main/storage.h"
-#include "server/task/task_manager.h"
-#include "server/worker/client/worker_client.h"
+#include "server/main/services.h"
+
+namespace grpc {
+class Server;
+}  // namespace grpc
 
 namespace berth {
 
+struct GrpcConfig;
+
 class ApiServer {
  public:
-  struct Inputs {
-    const Config& config;
-    IntrospectionService::Identity identity;
-    Executor& executor;  // for what may wait for a disk
-    Exchange& exchange;
-    Storage& storage;
-    TaskManager& tasks;
-    worker::WorkerClient& worker;
-  };
-  static absl::StatusOr<std::unique_ptr<ApiServer>> Start(Inputs inputs);
+  static absl::StatusOr<std::unique_ptr<ApiServer>> Start(const ServiceParts& parts);
   ~ApiServer();
 
   // Serves one client. Thread-safe.
@@ -45,14 +31,10 @@ class ApiServer {
   void Stop();
 
  private:
-  ApiServer() = default;
-  // `plugin` is the id under which clients find the service in the list of plugins.
-  void Add(const char* plugin, std::unique_ptr<grpc::Service> service);
-  void AddServices(Inputs& inputs);
+  ApiServer();
   absl::Status Build(const GrpcConfig& config);
 
-  std::vector<std::string> plugins_;
-  std::vector<std::unique_ptr<grpc::Service>> services_;
+  NamedServices services_;
   HealthService* health_ = nullptr;  // one of services_
   std::unique_ptr<grpc::Server> server_;
 };

@@ -112,9 +112,9 @@ absl::Status Daemon::Parts::MakeWorker() {
 }
 
 absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited) {
-  BERTH_ASSIGN_OR_RETURN(IntrospectionService::Identity identity, LoadServerIdentity(config_.root));
+  BERTH_ASSIGN_OR_RETURN(const ServerIdentity identity, LoadServerIdentity(config_.root));
   BERTH_ASSIGN_OR_RETURN(server_, ApiServer::Start({.config = config_,
-                                                    .identity = std::move(identity),
+                                                    .identity = identity,
                                                     .executor = executor_,
                                                     .exchange = exchange_,
                                                     .storage = *storage_,

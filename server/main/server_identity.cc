@@ -46,8 +46,8 @@ absl::StatusOr<std::string> LoadUuid(absl::string_view root) {
 
 }  // namespace
 
-absl::StatusOr<IntrospectionService::Identity> LoadServerIdentity(absl::string_view root) {
-  IntrospectionService::Identity identity;
+absl::StatusOr<ServerIdentity> LoadServerIdentity(absl::string_view root) {
+  ServerIdentity identity;
   BERTH_ASSIGN_OR_RETURN(identity.uuid, LoadUuid(root), _ << "the server's identity");
   identity.pid = static_cast<uint64_t>(::getpid());
   struct stat info;

@@ -6,12 +6,12 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "server/api/introspection_service.h"
+#include "server/api/server_identity.h"
 
 namespace berth {
 
 // Reads ROOT/uuid; makes it at the first start, or anew when it holds no UUID. Blocks.
-absl::StatusOr<IntrospectionService::Identity> LoadServerIdentity(absl::string_view root);
+absl::StatusOr<ServerIdentity> LoadServerIdentity(absl::string_view root);
 
 }  // namespace berth
 
