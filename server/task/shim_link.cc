@@ -34,13 +34,13 @@ absl::Status ShimLink::EnsureConnected() {
   return absl::OkStatus();
 }
 
-void ShimLink::CallRaw(absl::string_view method, std::string payload, absl::Duration timeout,
-                       ttrpc::Client::Done done) {
+void ShimLink::CallRaw(absl::string_view service, absl::string_view method, std::string payload,
+                       absl::Duration timeout, ttrpc::Client::Done done) {
   if (const absl::Status connected = EnsureConnected(); !connected.ok()) {
     loop_.Post([connected, done = std::move(done)]() mutable { done(connected); });
     return;
   }
-  client_->Call(service_, method, std::move(payload), {{ttrpc::kNamespaceKey, ns_}}, timeout,
+  client_->Call(service, method, std::move(payload), {{ttrpc::kNamespaceKey, ns_}}, timeout,
                 std::move(done));
 }
 

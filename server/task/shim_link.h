@@ -41,7 +41,14 @@ class ShimLink {
   template <typename Response>
   void Call(absl::string_view method, const google::protobuf::MessageLite& request,
             absl::Duration timeout, absl::AnyInvocable<void(absl::StatusOr<Response>)> done) {
-    CallRaw(method, request.SerializeAsString(), timeout,
+    CallService<Response>(service_, method, request, timeout, std::move(done));
+  }
+  // Calls `service`/`method`.
+  template <typename Response>
+  void CallService(absl::string_view service, absl::string_view method,
+                   const google::protobuf::MessageLite& request, absl::Duration timeout,
+                   absl::AnyInvocable<void(absl::StatusOr<Response>)> done) {
+    CallRaw(service, method, request.SerializeAsString(), timeout,
             [method = std::string(method),
              done = std::move(done)](absl::StatusOr<std::string> payload) mutable {
               if (!payload.ok()) return done(std::move(payload).status());
@@ -59,8 +66,8 @@ class ShimLink {
   void Close();
 
  private:
-  void CallRaw(absl::string_view method, std::string payload, absl::Duration timeout,
-               ttrpc::Client::Done done);
+  void CallRaw(absl::string_view service, absl::string_view method, std::string payload,
+               absl::Duration timeout, ttrpc::Client::Done done);
   absl::Status EnsureConnected();
 
   Loop& loop_;

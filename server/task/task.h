@@ -77,12 +77,15 @@ class Task : public std::enable_shared_from_this<Task> {
   template <typename Response>
   void CallShim(absl::string_view method, const google::protobuf::MessageLite& request,
                 absl::Duration timeout, absl::AnyInvocable<void(absl::StatusOr<Response>)> done) {
-    link_->Call<Response>(
-        method, request, timeout,
-        [self = shared_from_this(), done = std::move(done)](absl::StatusOr<Response> r) mutable {
-          if (!r.ok()) return done(self->Explain(std::move(r).status()));
-          done(std::move(r));
-        });
+    link_->Call<Response>(method, request, timeout, Explaining<Response>(std::move(done)));
+  }
+  // Asks our own shim's berth.shim.v1.Supervisor. Requires: has_shim().
+  template <typename Response>
+  void CallSupervisor(absl::string_view method, const google::protobuf::MessageLite& request,
+                      absl::Duration timeout,
+                      absl::AnyInvocable<void(absl::StatusOr<Response>)> done) {
+    link_->CallService<Response>("berth.shim.v1.Supervisor", method, request, timeout,
+                                 Explaining<Response>(std::move(done)));
   }
   // Why no call can be passed on to the shim now; OK when it can. Errors: NOT_FOUND while there is
   // no container yet or any more, UNAVAILABLE after the loss of the shim.
@@ -106,6 +109,14 @@ class Task : public std::enable_shared_from_this<Task> {
   void CancelCreate() { create_cancelled_ = true; }
 
  private:
+  template <typename Response>
+  absl::AnyInvocable<void(absl::StatusOr<Response>)> Explaining(
+      absl::AnyInvocable<void(absl::StatusOr<Response>)> done) {
+    return [self = shared_from_this(), done = std::move(done)](absl::StatusOr<Response> r) mutable {
+      if (!r.ok()) return done(self->Explain(std::move(r).status()));
+      done(std::move(r));
+    };
+  }
   void AskForExit(const std::string& exec_id);
   void OnExitAnswer(const std::string& exec_id, absl::StatusOr<ExitWaiters::Response> answer);
   absl::Status Explain(absl::Status error) const;

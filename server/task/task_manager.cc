@@ -21,7 +21,7 @@ namespace berth {
 namespace {
 
 namespace api = containerd::services::tasks::v1;
-namespace shim = containerd::task::v2;
+namespace shim_api = containerd::task::v2;
 
 constexpr absl::Duration kEndOfLostShim = absl::Seconds(5);
 
@@ -43,7 +43,7 @@ absl::Duration TimeLeft(absl::Time deadline, absl::Duration limit) {
   return std::clamp(deadline - absl::Now(), absl::Milliseconds(1), limit);
 }
 
-containerd::v1::types::Process ToProcess(const shim::StateResponse& state) {
+containerd::v1::types::Process ToProcess(const shim_api::StateResponse& state) {
   containerd::v1::types::Process process;
   process.set_id(state.exec_id().empty() ? state.id() : state.exec_id());
   process.set_pid(state.pid());
@@ -75,7 +75,8 @@ TaskManager::TaskManager(Loop& loop, Executor& executor, FindContainer find_cont
       bundles_(options_.state, options_.root),
       supervisor_(loop, executor, tasks_, bundles_, launcher, events, log, options_.supervisor),
       creator_(loop, executor, tasks_, bundles_, launcher, supervisor_, std::move(find_container),
-               options_.creator) {}
+               options_.creator),
+      life_(loop, tasks_) {}
 
 TaskManager::~TaskManager() = default;
 
@@ -195,20 +196,21 @@ void TaskManager::CancelCreate(TaskKey key) {
 void TaskManager::Start(TaskCall call, api::StartRequest request,
                         TaskDone<api::StartResponse> done) {
   const absl::Time deadline = call.deadline;
-  shim::StartRequest start;
+  shim_api::StartRequest start;
   start.set_id(request.container_id());
   start.set_exec_id(request.exec_id());
   auto call_shim = [this, deadline, start = std::move(start)](const TaskPtr& task,
                                                               OperationQueue::Turn turn,
                                                               TaskDone<api::StartResponse> done) {
-    task->CallShim<shim::StartResponse>("Start", start, TimeLeft(deadline, options_.change_timeout),
-                                        [turn = std::move(turn), done = std::move(done)](
-                                            absl::StatusOr<shim::StartResponse> answer) mutable {
-                                          if (!answer.ok()) return done(answer.status());
-                                          api::StartResponse response;
-                                          response.set_pid(answer->pid());
-                                          done(std::move(response));
-                                        });
+    task->CallShim<shim_api::StartResponse>(
+        "Start", start, TimeLeft(deadline, options_.change_timeout),
+        [turn = std::move(turn),
+         done = std::move(done)](absl::StatusOr<shim_api::StartResponse> answer) mutable {
+          if (!answer.ok()) return done(answer.status());
+          api::StartResponse response;
+          response.set_pid(answer->pid());
+          done(std::move(response));
+        });
   };
   if (request.exec_id().empty()) {
     return InTurn<api::StartResponse>(std::move(call), request.container_id(), std::move(done),
@@ -229,12 +231,12 @@ void TaskManager::Delete(TaskCall call, api::DeleteTaskRequest request,
       std::move(call), request.container_id(), std::move(done),
       [this, deadline](const TaskPtr& task, OperationQueue::Turn turn,
                        TaskDone<api::DeleteResponse> done) {
-        shim::DeleteRequest request;
+        shim_api::DeleteRequest request;
         request.set_id(task->key().id);
-        task->CallShim<shim::DeleteResponse>(
+        task->CallShim<shim_api::DeleteResponse>(
             "Delete", request, TimeLeft(deadline, options_.change_timeout),
             [this, task, turn = std::move(turn),
-             done = std::move(done)](absl::StatusOr<shim::DeleteResponse> answer) mutable {
+             done = std::move(done)](absl::StatusOr<shim_api::DeleteResponse> answer) mutable {
               if (!answer.ok()) {
                 return OnDeleteAnswer(task, std::move(turn), answer.status(), std::move(done));
               }
@@ -290,13 +292,14 @@ void TaskManager::DeleteProcess(TaskCall call, api::DeleteProcessRequest request
       std::move(call), request.container_id(), std::move(done),
       [this, deadline, exec_id = request.exec_id()](const TaskPtr& task,
                                                     TaskDone<api::DeleteResponse> done) {
-        shim::DeleteRequest request;
+        shim_api::DeleteRequest request;
         request.set_id(task->key().id);
         request.set_exec_id(exec_id);
         // Its output may have to be drained first.
-        task->CallShim<shim::DeleteResponse>(
+        task->CallShim<shim_api::DeleteResponse>(
             "Delete", request, TimeLeft(deadline, options_.change_timeout),
-            [exec_id, done = std::move(done)](absl::StatusOr<shim::DeleteResponse> answer) mutable {
+            [exec_id,
+             done = std::move(done)](absl::StatusOr<shim_api::DeleteResponse> answer) mutable {
               if (!answer.ok()) return done(answer.status());
               api::DeleteResponse response;
               response.set_id(exec_id);
@@ -314,12 +317,12 @@ void TaskManager::Get(TaskCall call, api::GetRequest request, TaskDone<api::GetR
       std::move(call), request.container_id(), std::move(done),
       [this, deadline, exec_id = request.exec_id()](const TaskPtr& task,
                                                     TaskDone<api::GetResponse> done) {
-        shim::StateRequest request;
+        shim_api::StateRequest request;
         request.set_id(task->key().id);
         request.set_exec_id(exec_id);
-        task->CallShim<shim::StateResponse>(
+        task->CallShim<shim_api::StateResponse>(
             "State", request, TimeLeft(deadline, options_.call_timeout),
-            [done = std::move(done)](absl::StatusOr<shim::StateResponse> state) mutable {
+            [done = std::move(done)](absl::StatusOr<shim_api::StateResponse> state) mutable {
               if (!state.ok()) return done(state.status());
               api::GetResponse response;
               *response.mutable_process() = ToProcess(*state);
@@ -352,11 +355,11 @@ void TaskManager::List(TaskCall call, api::ListTasksRequest request,
                                                              : std::nullopt);
         continue;
       }
-      shim::StateRequest request;
+      shim_api::StateRequest request;
       request.set_id(tasks[i]->key().id);
-      tasks[i]->CallShim<shim::StateResponse>(
+      tasks[i]->CallShim<shim_api::StateResponse>(
           "State", request, TimeLeft(call.deadline, options_.state_timeout),
-          [gather, i, unknown](absl::StatusOr<shim::StateResponse> state) {
+          [gather, i, unknown](absl::StatusOr<shim_api::StateResponse> state) {
             if (absl::IsNotFound(state.status())) return gather->Put(i, std::nullopt);
             gather->Put(i, state.ok() ? ToProcess(*state) : unknown);
           });
@@ -375,7 +378,7 @@ void TaskManager::Kill(TaskCall call, api::KillRequest request, TaskDone<Empty> 
                   }
                   if (const absl::Status ready = task->CheckReady(); !ready.ok())
                     return done(ready);
-                  shim::KillRequest kill;
+                  shim_api::KillRequest kill;
                   kill.set_id(task->key().id);
                   kill.set_exec_id(request.exec_id());
                   kill.set_signal(request.signal());
@@ -389,7 +392,7 @@ void TaskManager::Exec(TaskCall call, api::ExecProcessRequest request, TaskDone<
   if (const absl::Status valid = ValidateExecId(request.exec_id()); !valid.ok()) {
     return done(valid);
   }
-  shim::ExecProcessRequest exec;
+  shim_api::ExecProcessRequest exec;
   exec.set_id(request.container_id());
   exec.set_exec_id(request.exec_id());
   exec.set_terminal(request.terminal());
@@ -401,7 +404,7 @@ void TaskManager::Exec(TaskCall call, api::ExecProcessRequest request, TaskDone<
 }
 
 void TaskManager::ResizePty(TaskCall call, api::ResizePtyRequest request, TaskDone<Empty> done) {
-  shim::ResizePtyRequest resize;
+  shim_api::ResizePtyRequest resize;
   resize.set_id(request.container_id());
   resize.set_exec_id(request.exec_id());
   resize.set_width(request.width());
@@ -410,7 +413,7 @@ void TaskManager::ResizePty(TaskCall call, api::ResizePtyRequest request, TaskDo
 }
 
 void TaskManager::CloseIO(TaskCall call, api::CloseIORequest request, TaskDone<Empty> done) {
-  shim::CloseIORequest close;
+  shim_api::CloseIORequest close;
   close.set_id(request.container_id());
   close.set_exec_id(request.exec_id());
   close.set_stdin(request.stdin());
@@ -418,13 +421,13 @@ void TaskManager::CloseIO(TaskCall call, api::CloseIORequest request, TaskDone<E
 }
 
 void TaskManager::Pause(TaskCall call, api::PauseTaskRequest request, TaskDone<Empty> done) {
-  shim::PauseRequest pause;
+  shim_api::PauseRequest pause;
   pause.set_id(request.container_id());
   ChangeInTurn(std::move(call), request.container_id(), "Pause", std::move(pause), std::move(done));
 }
 
 void TaskManager::Resume(TaskCall call, api::ResumeTaskRequest request, TaskDone<Empty> done) {
-  shim::ResumeRequest resume;
+  shim_api::ResumeRequest resume;
   resume.set_id(request.container_id());
   ChangeInTurn(std::move(call), request.container_id(), "Resume", std::move(resume),
                std::move(done));
@@ -436,11 +439,11 @@ void TaskManager::ListPids(TaskCall call, api::ListPidsRequest request,
   OnReadyTask<api::ListPidsResponse>(
       std::move(call), request.container_id(), std::move(done),
       [this, deadline](const TaskPtr& task, TaskDone<api::ListPidsResponse> done) {
-        shim::PidsRequest request;
+        shim_api::PidsRequest request;
         request.set_id(task->key().id);
-        task->CallShim<shim::PidsResponse>(
+        task->CallShim<shim_api::PidsResponse>(
             "Pids", request, TimeLeft(deadline, options_.call_timeout),
-            [done = std::move(done)](absl::StatusOr<shim::PidsResponse> answer) mutable {
+            [done = std::move(done)](absl::StatusOr<shim_api::PidsResponse> answer) mutable {
               if (!answer.ok()) return done(answer.status());
               api::ListPidsResponse response;
               *response.mutable_processes() = std::move(*answer->mutable_processes());
@@ -459,7 +462,7 @@ void TaskManager::Checkpoint(TaskCall call, api::CheckpointTaskRequest request,
 }
 
 void TaskManager::Update(TaskCall call, api::UpdateTaskRequest request, TaskDone<Empty> done) {
-  shim::UpdateTaskRequest update;
+  shim_api::UpdateTaskRequest update;
   update.set_id(request.container_id());
   if (request.has_resources()) *update.mutable_resources() = request.resources();
   *update.mutable_annotations() = request.annotations();
@@ -496,11 +499,11 @@ void TaskManager::Metrics(TaskCall call, api::MetricsRequest request,
           done(std::move(response));
         });
     for (size_t i = 0; i < tasks.size(); ++i) {
-      shim::StatsRequest request;
+      shim_api::StatsRequest request;
       request.set_id(tasks[i]->key().id);
-      tasks[i]->CallShim<shim::StatsResponse>(
+      tasks[i]->CallShim<shim_api::StatsResponse>(
           "Stats", request, TimeLeft(call.deadline, options_.call_timeout),
-          [gather, i, id = tasks[i]->key().id](absl::StatusOr<shim::StatsResponse> stats) {
+          [gather, i, id = tasks[i]->key().id](absl::StatusOr<shim_api::StatsResponse> stats) {
             // A container that has just ended has no numbers, which is no failure of the list.
             if (!stats.ok()) return gather->Put(i, std::nullopt);
             Metric metric;

@@ -28,6 +28,7 @@
 #include "server/task/shim_launcher.h"
 #include "server/task/shim_supervisor.h"
 #include "server/task/task_creator.h"
+#include "server/task/task_life.h"
 #include "server/task/task_table.h"
 
 namespace berth {
@@ -110,6 +111,9 @@ class TaskManager {
   // The waiter is gone; its `done` is dropped.
   void CancelWait(WaitTicket ticket);
 
+  // Restart policies, health checks and attach, which shims see to.
+  TaskLife& life() { return life_; }
+
  private:
   using TaskPtr = std::shared_ptr<Task>;
   // Runs `function(task, done)` on the loop, for a task that exists; answers NOT_FOUND else.
@@ -142,6 +146,7 @@ class TaskManager {
   TaskTable tasks_;
   ShimSupervisor supervisor_;
   TaskCreator creator_;
+  TaskLife life_;
   std::atomic<uint64_t> next_ticket_{1};
   std::atomic<bool> stopped_{false};
 };
