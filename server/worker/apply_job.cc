@@ -12,6 +12,7 @@
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "server/worker/confinement.h"
+#include "server/worker/follow_source.h"
 #include "server/worker/jobs.h"
 #include "server/worker/mount_plan.h"
 #include "server/worker/mounts_of.h"
@@ -54,12 +55,15 @@ layer::WhiteoutStyle StyleOf(const MountPlan& plan) {
 }  // namespace
 
 absl::StatusOr<v1::ApplyResponse> RunApply(const v1::ApplyRequest& request,
-                                           const StoreDirectory& store,
+                                           const StoreDirectory& store, ProgressTable& progress,
                                            const std::atomic<bool>& cancelled) {
   BERTH_RETURN_IF_ERROR(layer::CheckLayerMediaType(request.media_type()));
   BERTH_ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(request.digest()));
   BERTH_ASSIGN_OR_RETURN(const MountPlan plan, PlanApply(request));
-  BERTH_ASSIGN_OR_RETURN(const UniqueFd blob, store.OpenBlob(digest));
+  const bool follows = request.has_follow();
+  BERTH_ASSIGN_OR_RETURN(
+      const UniqueFd bytes,
+      follows ? store.OpenUploadForReading(request.follow().upload()) : store.OpenBlob(digest));
   BERTH_ASSIGN_OR_RETURN(UniqueFd root, OpenLayer(plan.layers[0]), _ << "open the snapshot");
   std::vector<UniqueFd> lowers;
   Reach reach;
@@ -74,9 +78,12 @@ absl::StatusOr<v1::ApplyResponse> RunApply(const v1::ApplyRequest& request,
 
   layer::TreeWriter writer(std::move(root), StyleOf(plan), std::move(lowers));
   layer::ApplyOptions options;
-  options.expected = digest;
   options.cancelled = &cancelled;
-  BERTH_ASSIGN_OR_RETURN(const layer::ApplyResult result, ApplyLayer(blob, options, writer),
+  if (!follows) options.expected = digest;
+  FollowSource followed(bytes, progress, request.follow().slot(), cancelled);
+  BERTH_ASSIGN_OR_RETURN(const layer::ApplyResult result,
+                         follows ? layer::ApplyStream(followed, options, writer)
+                                 : layer::ApplyLayer(bytes, options, writer),
                          _ << "unpack " << digest.text());
   if (request.sync() && ::syncfs(writer.root().get()) != 0) {
     return ErrnoStatus(errno, "syncfs", plan.layers[0]);

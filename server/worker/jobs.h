@@ -9,14 +9,15 @@
 
 #include "absl/status/statusor.h"
 #include "proto/berth/worker/v1/worker.pb.h"
+#include "server/worker/progress_table.h"
 #include "server/worker/store_directory.h"
 
 namespace berth::worker {
 
 // Errors: as layer::ApplyLayer; FAILED_PRECONDITION for read-only mounts; UNIMPLEMENTED for mounts
-// or a media type that cannot be served.
+// or a media type that cannot be served; ABORTED when the fetch that it follows failed.
 absl::StatusOr<v1::ApplyResponse> RunApply(const v1::ApplyRequest& request,
-                                           const StoreDirectory& store,
+                                           const StoreDirectory& store, ProgressTable& progress,
                                            const std::atomic<bool>& cancelled);
 
 // Errors: UNIMPLEMENTED for another media type; those of reading the trees and of writing the

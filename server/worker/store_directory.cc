@@ -15,11 +15,21 @@ absl::StatusOr<UniqueFd> StoreDirectory::OpenBlob(const Digest& digest) const {
                 O_RDONLY | O_NOFOLLOW);
 }
 
-absl::StatusOr<UniqueFd> StoreDirectory::OpenUpload(absl::string_view file) const {
+absl::StatusOr<UniqueFd> StoreDirectory::OpenUpload(absl::string_view file, int flags) const {
   if (file.empty() || absl::StrContains(file, '/') || file[0] == '.') {
     return absl::InvalidArgumentError(absl::StrCat("\"", file, "\" is no name of an upload"));
   }
-  return OpenAt(directory_, absl::StrCat("ingest/", file), O_WRONLY | O_TRUNC | O_NOFOLLOW);
+  return OpenAt(directory_, absl::StrCat("ingest/", file), flags | O_NOFOLLOW);
+}
+
+absl::StatusOr<UniqueFd> StoreDirectory::OpenUpload(absl::string_view file) const {
+  return OpenUpload(file, O_WRONLY | O_TRUNC);
+}
+absl::StatusOr<UniqueFd> StoreDirectory::OpenUploadForReading(absl::string_view file) const {
+  return OpenUpload(file, O_RDONLY);
+}
+absl::StatusOr<UniqueFd> StoreDirectory::OpenUploadForAppending(absl::string_view file) const {
+  return OpenUpload(file, O_RDWR);
 }
 
 }  // namespace berth::worker

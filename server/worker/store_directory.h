@@ -20,9 +20,13 @@ class StoreDirectory {
   absl::StatusOr<UniqueFd> OpenBlob(const Digest& digest) const;
   // An existing upload, emptied, for writing. Errors: NOT_FOUND; INVALID_ARGUMENT for a path.
   absl::StatusOr<UniqueFd> OpenUpload(absl::string_view file) const;
+  // The same as it is, for reading, or for appending to what it holds.
+  absl::StatusOr<UniqueFd> OpenUploadForReading(absl::string_view file) const;
+  absl::StatusOr<UniqueFd> OpenUploadForAppending(absl::string_view file) const;
   BorrowedFd fd() const { return directory_; }
 
  private:
+  absl::StatusOr<UniqueFd> OpenUpload(absl::string_view file, int flags) const;
   const UniqueFd directory_;
 };
 

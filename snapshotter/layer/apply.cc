@@ -3,6 +3,7 @@
 #include <memory>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -17,13 +18,16 @@
 namespace berth::layer {
 namespace {
 
+constexpr size_t kDrainBytes = 256 * 1024;
+
 // What the reading thread does and finds out.
 class Producer {
  public:
-  Producer(BorrowedFd blob, const ApplyOptions& options)
-      : options_(options),
-        blob_(blob, options.expected.has_value() ? options.expected->algorithm()
-                                                 : DigestAlgorithm::kSha256) {}
+  Producer(ByteSource& bytes, const ApplyOptions& options) : options_(options), bytes_(&bytes) {
+    if (!options.expected.has_value()) return;
+    hashed_.emplace(bytes, options.expected->algorithm());
+    bytes_ = &*hashed_;
+  }
 
   void Run(BlockQueue& queue) {
     // Opening happens inside Pump's first read, so that its error reaches the queue.
@@ -33,18 +37,16 @@ class Producer {
       plain_bytes_ += block.size();
     });
     // Whatever went wrong with the archive, the verdict on the blob needs its last byte.
-    if (!IsCancelled()) drained_ = blob_.Drain();
+    if (!IsCancelled()) drained_ = Drain();
   }
 
   // Requires: Run() has ended.
   absl::Status CheckBlob() const {
     BERTH_RETURN_IF_ERROR(drained_) << "read the blob";
-    if (!options_.expected.has_value() || blob_.Current() == *options_.expected) {
-      return absl::OkStatus();
-    }
+    if (!hashed_.has_value() || hashed_->Current() == *options_.expected) return absl::OkStatus();
     return absl::DataLossError(absl::StrCat(
-        "the blob ", options_.expected->text(), " is corrupt on disk: its ", blob_.bytes_read(),
-        " bytes hash to ", blob_.Current().text(), "; pull or import the image again"));
+        "the blob ", options_.expected->text(), " is corrupt on disk: its ", hashed_->bytes_read(),
+        " bytes hash to ", hashed_->Current().text(), "; pull or import the image again"));
   }
   ApplyResult result() const { return {plain_.Current(), plain_bytes_}; }
 
@@ -55,7 +57,7 @@ class Producer {
     absl::StatusOr<size_t> Read(char* buffer, size_t capacity) override {
       if (owner_.IsCancelled()) return absl::CancelledError("the unpacking was cancelled");
       if (source_ == nullptr) {
-        BERTH_ASSIGN_OR_RETURN(source_, OpenDecompressed(owner_.blob_));
+        BERTH_ASSIGN_OR_RETURN(source_, OpenDecompressed(*owner_.bytes_));
       }
       return source_->Read(buffer, capacity);
     }
@@ -65,12 +67,22 @@ class Producer {
     std::unique_ptr<ByteSource> source_;
   };
 
+  absl::Status Drain() {
+    std::vector<char> buffer(kDrainBytes);
+    for (;;) {
+      BERTH_ASSIGN_OR_RETURN(const size_t got, bytes_->Read(buffer.data(), buffer.size()));
+      if (got == 0) return absl::OkStatus();
+      if (IsCancelled()) return absl::CancelledError("the unpacking was cancelled");
+    }
+  }
+
   bool IsCancelled() const {
     return options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed);
   }
 
   const ApplyOptions& options_;
-  HashingFileSource blob_;
+  ByteSource* bytes_;
+  std::optional<HashingSource> hashed_;
   Hasher plain_;
   uint64_t plain_bytes_ = 0;
   absl::Status drained_;
@@ -122,8 +134,14 @@ absl::Status CheckLayerMediaType(absl::string_view media_type) {
 
 absl::StatusOr<ApplyResult> ApplyLayer(BorrowedFd blob, const ApplyOptions& options,
                                        TreeWriter& writer) {
+  FileSource file(blob);
+  return ApplyStream(file, options, writer);
+}
+
+absl::StatusOr<ApplyResult> ApplyStream(ByteSource& bytes, const ApplyOptions& options,
+                                        TreeWriter& writer) {
   BlockQueue queue;
-  Producer producer(blob, options);
+  Producer producer(bytes, options);
   std::thread thread([&] { producer.Run(queue); });
   const absl::Status unpacked = Unpack(queue, writer);
   queue.Abandon();

@@ -1,4 +1,4 @@
-// Unpacks one layer blob into a directory.
+// Unpacks one layer, from a blob or from bytes that still arrive, into a directory.
 //
 // Two threads work on it: one reads, checks the digest and decompresses, the caller's writes files.
 // Both digests (of the blob as it is, and of the plain archive in it, the diffID) are taken while
@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "base/digest/digest.h"
 #include "base/os/unique_fd.h"
+#include "snapshotter/layer/byte_stream.h"
 #include "snapshotter/layer/tree_writer.h"
 
 namespace berth::layer {
@@ -40,6 +41,9 @@ struct ApplyResult {
 // After an error the directory holds a part of the layer and is to be thrown away. Blocks.
 absl::StatusOr<ApplyResult> ApplyLayer(BorrowedFd blob, const ApplyOptions& options,
                                        TreeWriter& writer);
+// The same from any source, which is read to its end. Errors: also those of `bytes`.
+absl::StatusOr<ApplyResult> ApplyStream(ByteSource& bytes, const ApplyOptions& options,
+                                        TreeWriter& writer);
 
 }  // namespace berth::layer
 

@@ -1,4 +1,4 @@
-// The ends of a chain: a file that is hashed while it is read or written.
+// The ends of a chain: files, hashed while they are read or written.
 //
 // Thread-compatible. The descriptor is borrowed.
 #ifndef BERTH_SNAPSHOTTER_LAYER_HASHING_STREAM_H_
@@ -18,19 +18,28 @@
 namespace berth::layer {
 
 // Reads a regular file from its beginning, whatever the descriptor's position.
-class HashingFileSource final : public ByteSource {
+class FileSource final : public ByteSource {
  public:
-  HashingFileSource(BorrowedFd file, DigestAlgorithm algorithm);
+  explicit FileSource(BorrowedFd file);
   absl::StatusOr<size_t> Read(char* buffer, size_t capacity) override;
-  // Reads what is left, so that Current() speaks of the whole file.
-  absl::Status Drain();
-  Digest Current() const { return hasher_.Current(); }
-  uint64_t bytes_read() const { return offset_; }
 
  private:
   BorrowedFd file_;
-  Hasher hasher_;
   uint64_t offset_ = 0;
+};
+
+// Hashes and counts what is read from another source.
+class HashingSource final : public ByteSource {
+ public:
+  HashingSource(ByteSource& below, DigestAlgorithm algorithm) : below_(below), hasher_(algorithm) {}
+  absl::StatusOr<size_t> Read(char* buffer, size_t capacity) override;
+  Digest Current() const { return hasher_.Current(); }
+  uint64_t bytes_read() const { return read_; }
+
+ private:
+  ByteSource& below_;
+  Hasher hasher_;
+  uint64_t read_ = 0;
 };
 
 // Writes at the descriptor's position.

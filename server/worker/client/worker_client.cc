@@ -1,12 +1,15 @@
 #include "server/worker/client/worker_client.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "base/os/fd_factories.h"
 #include "base/status/status_macros.h"
@@ -14,36 +17,61 @@
 namespace berth::worker {
 namespace {
 
-constexpr char kServiceName[] = "berth.worker.v1.Worker";
 constexpr int kSocketFd = 3;
 constexpr int kStoreFd = 4;
+constexpr int kProgressFd = 5;
 // A worker that was told to go, or lost its socket, exits at once; this is for one that hangs.
 constexpr absl::Duration kExitTimeout = absl::Seconds(5);
 constexpr absl::Duration kCancelTimeout = absl::Seconds(30);
+
+// What tells the two kinds of worker apart.
+struct Kind {
+  const char* argument;
+  const char* service;
+  const char* purpose;
+};
+constexpr Kind kUnpack = {"unpack", "berth.worker.v1.Worker", "unpacks and makes layers"};
+constexpr Kind kFetch = {"fetch", "berth.worker.v1.Registry", "talks to registries"};
 
 struct Started {
   ChildProcess process;
   UniqueFd socket;
 };
 
-absl::StatusOr<Started> StartWorker(const WorkerClient::Options& options) {
+// Proxies are the environment's business; a worker without network sees none of it.
+std::vector<std::string> EnvironmentOf(const Kind& kind) {
+  std::vector<std::string> environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
+  if (&kind != &kFetch) return environment;
+  for (const char* name :
+       {"http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY",
+        "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"}) {
+    const char* const value = ::getenv(name);
+    if (value != nullptr) environment.push_back(absl::StrCat(name, "=", value));
+  }
+  return environment;
+}
+
+absl::StatusOr<Started> StartWorker(const WorkerClient::Options& options, const Kind& kind,
+                                    BorrowedFd progress) {
   BERTH_ASSIGN_OR_RETURN(SocketPair pair, MakeSocketPair(SOCK_STREAM | SOCK_NONBLOCK));
   BERTH_ASSIGN_OR_RETURN(const UniqueFd store,
                          OpenFile(options.content_directory, O_RDONLY | O_DIRECTORY));
   SpawnOptions spawn;
   spawn.executable = options.executable;
-  spawn.arguments = {"berth-worker"};
-  spawn.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
-  spawn.descriptors = {{2, 2}, {kSocketFd, pair.second.get()}, {kStoreFd, store.get()}};
+  spawn.arguments = {"berth-worker", kind.argument};
+  spawn.environment = EnvironmentOf(kind);
+  spawn.descriptors = {{2, 2},
+                       {kSocketFd, pair.second.get()},
+                       {kStoreFd, store.get()},
+                       {kProgressFd, progress.get()}};
   spawn.working_directory = std::string("/");   // a literal trips g++ 12's -Wrestrict (bug 105651)
   spawn.session = SpawnOptions::Session::kNew;  // a ^C for berthd is not for it
   absl::StatusOr<ChildProcess> process = Spawn(spawn);
   if (!process.ok()) {
-    return absl::UnavailableError(
-        absl::StrCat("berth-worker, which unpacks and makes layers, cannot be started: ",
-                     process.status().message(),
-                     "; install it beside berthd, or set "
-                     "runtime.worker in the configuration"));
+    return absl::UnavailableError(absl::StrCat("berth-worker, which ", kind.purpose,
+                                               ", cannot be started: ", process.status().message(),
+                                               "; install it beside berthd, or set "
+                                               "runtime.worker in the configuration"));
   }
   return Started{*std::move(process), std::move(pair.first)};
 }
@@ -56,7 +84,36 @@ std::string DescribeEnd(const absl::StatusOr<ExitState>& state) {
 
 }  // namespace
 
-// Loop-only but for construction.
+// The table and which of its slots are lent. Thread-safe.
+class ProgressSlot::Pool {
+ public:
+  Pool() : table_(ProgressTable::Create()) {
+    for (uint32_t slot = kProgressSlots - 1; slot > 0; --slot) free_.push_back(slot);
+  }
+  const absl::StatusOr<std::unique_ptr<ProgressTable>>& table() const { return table_; }
+  // 0: none left.
+  uint32_t Take() {
+    absl::MutexLock lock(&mutex_);
+    if (!table_.ok() || free_.empty()) return 0;
+    const uint32_t slot = free_.back();
+    free_.pop_back();
+    return slot;
+  }
+  void GiveBack(uint32_t slot) {
+    absl::MutexLock lock(&mutex_);
+    free_.push_back(slot);
+  }
+
+ private:
+  const absl::StatusOr<std::unique_ptr<ProgressTable>> table_;
+  absl::Mutex mutex_;
+  std::vector<uint32_t> free_ ABSL_GUARDED_BY(mutex_);
+};
+
+ProgressSlot::~ProgressSlot() { pool_->GiveBack(number_); }
+Progress ProgressSlot::Read() const { return (*pool_->table())->Read(number_); }
+
+// One kind of worker. Loop-only but for construction.
 class WorkerClient::Impl : public std::enable_shared_from_this<Impl> {
  public:
   // Gets the serialized answer.
@@ -67,14 +124,19 @@ class WorkerClient::Impl : public std::enable_shared_from_this<Impl> {
     RawDone done;
   };
 
-  Impl(Loop& loop, Executor& executor, Options options)
-      : loop_(loop), executor_(executor), options_(std::move(options)) {}
+  Impl(Loop& loop, Executor& executor, Options options, const Kind& kind,
+       std::shared_ptr<ProgressSlot::Pool> slots)
+      : loop_(loop),
+        executor_(executor),
+        options_(std::move(options)),
+        kind_(kind),
+        slots_(std::move(slots)) {}
 
   void Add(uint64_t id, Job job) {
     if (stopped_) return job.done(absl::UnavailableError("berthd is stopping"));
     if (waiting_.size() >= kMaxWaiting) {
       return job.done(absl::ResourceExhaustedError(
-          "too many layers wait to be unpacked or made; try again in a moment"));
+          "too many layers wait to be fetched, unpacked or made; try again in a moment"));
     }
     waiting_.push_back(id);
     jobs_.emplace(id, std::move(job));
@@ -90,7 +152,7 @@ class WorkerClient::Impl : public std::enable_shared_from_this<Impl> {
     if (!jobs_.contains(id) || client_ == nullptr) return;
     v1::CancelRequest request;
     request.set_job(id);
-    client_->Call(kServiceName, "Cancel", request.SerializeAsString(), {}, kCancelTimeout,
+    client_->Call(kind_.service, "Cancel", request.SerializeAsString(), {}, kCancelTimeout,
                   [](absl::StatusOr<std::string>) {});  // the job's own end is the answer
   }
 
@@ -125,7 +187,9 @@ class WorkerClient::Impl : public std::enable_shared_from_this<Impl> {
     state_ = State::kStarting;
     auto self = shared_from_this();
     const bool posted = executor_.Post([self] {
-      auto started = std::make_shared<absl::StatusOr<Started>>(StartWorker(self->options_));
+      const auto& table = self->slots_->table();
+      auto started = std::make_shared<absl::StatusOr<Started>>(
+          table.ok() ? StartWorker(self->options_, self->kind_, (*table)->fd()) : table.status());
       self->loop_.Post([self, started] { self->OnStarted(std::move(*started)); });
     });
     if (!posted) OnStarted(absl::ResourceExhaustedError("the server is too busy; try again"));
@@ -151,7 +215,7 @@ class WorkerClient::Impl : public std::enable_shared_from_this<Impl> {
     loop_.Cancel(std::exchange(idle_timer_, TimerId::kNone));
     Job& job = jobs_.at(id);
     ++running_;
-    client_->Call(kServiceName, job.method, std::exchange(job.payload, {}), {},
+    client_->Call(kind_.service, job.method, std::exchange(job.payload, {}), {},
                   absl::InfiniteDuration(),
                   [self = shared_from_this(), id](absl::StatusOr<std::string> answer) {
                     self->OnAnswer(id, std::move(answer));
@@ -213,8 +277,8 @@ class WorkerClient::Impl : public std::enable_shared_from_this<Impl> {
     for (uint64_t id : lost) {
       Finish(id, absl::UnavailableError(absl::StrCat(
                      "berth-worker ", end,
-                     " while it worked on this layer; nothing of it was "
-                     "committed; try again, and if it happens again the layer is at fault")));
+                     " while it worked on this; nothing of it was "
+                     "committed; try again, and if it happens again the bytes are at fault")));
     }
     if (stopped_) return TellStopped();
     Advance();
@@ -227,6 +291,8 @@ class WorkerClient::Impl : public std::enable_shared_from_this<Impl> {
   Loop& loop_;
   Executor& executor_;
   const Options options_;
+  const Kind& kind_;
+  const std::shared_ptr<ProgressSlot::Pool> slots_;
   State state_ = State::kNone;
   bool stopped_ = false;
   absl::AnyInvocable<void()> on_stopped_;
@@ -239,54 +305,101 @@ class WorkerClient::Impl : public std::enable_shared_from_this<Impl> {
 };
 
 WorkerClient::WorkerClient(Loop& loop, Executor& executor, Options options)
-    : loop_(loop), impl_(std::make_shared<Impl>(loop, executor, std::move(options))) {}
+    : loop_(loop),
+      slots_(std::make_shared<ProgressSlot::Pool>()),
+      unpack_(std::make_shared<Impl>(loop, executor, options, kUnpack, slots_)),
+      fetch_(std::make_shared<Impl>(loop, executor, std::move(options), kFetch, slots_)) {}
 WorkerClient::~WorkerClient() = default;
 
-namespace {
+std::shared_ptr<ProgressSlot> WorkerClient::LendSlot() {
+  const uint32_t number = slots_->Take();
+  if (number == 0) return nullptr;
+  (*slots_->table())->Begin(number);
+  return std::shared_ptr<ProgressSlot>(new ProgressSlot(slots_, number));
+}
 
-template <typename Response>
-auto ParseInto(WorkerClient::Done<Response> done) {
-  return [done = std::move(done)](absl::StatusOr<std::string> answer) mutable {
-    if (!answer.ok()) return done(answer.status());
-    Response response;
-    if (!response.ParseFromString(*answer)) {
-      return done(absl::InternalError("the worker's answer cannot be parsed"));
+template <typename Request, typename Response>
+uint64_t WorkerClient::Start(const std::shared_ptr<Impl>& impl, const char* method, Request request,
+                             Done<Response> done) {
+  const uint64_t id = next_job_.fetch_add(1);
+  request.set_job(id);
+  loop_.Post(
+      [impl, id, method, payload = request.SerializeAsString(), done = std::move(done)]() mutable {
+        auto parse = [done = std::move(done)](absl::StatusOr<std::string> answer) mutable {
+          if (!answer.ok()) return done(answer.status());
+          Response response;
+          if (!response.ParseFromString(*answer)) {
+            return done(absl::InternalError("the worker's answer cannot be parsed"));
+          }
+          done(std::move(response));
+        };
+        impl->Add(id, {method, std::move(payload), std::move(parse)});
+      });
+  return id;
+}
+
+template <typename Request, typename Response>
+uint64_t WorkerClient::StartWithSlot(const char* method, Request request,
+                                     std::shared_ptr<ProgressSlot> slot, Done<Response> done) {
+  request.set_slot(slot != nullptr ? slot->number() : 0);
+  // However the job ends, also by its worker's death: whoever follows it must hear of it.
+  Done<Response> end = [slots = slots_, slot,
+                        done = std::move(done)](absl::StatusOr<Response> response) mutable {
+    if (slot != nullptr) {
+      (*slots->table())
+          ->End(slot->number(), response.ok() ? ProgressState::kDone : ProgressState::kFailed);
     }
     done(std::move(response));
   };
+  return Start<Request, Response>(fetch_, method, std::move(request), std::move(end));
 }
-
-}  // namespace
 
 uint64_t WorkerClient::Apply(v1::ApplyRequest request, Done<v1::ApplyResponse> done) {
-  const uint64_t id = next_job_.fetch_add(1);
-  request.set_job(id);
-  loop_.Post(
-      [impl = impl_, id, payload = request.SerializeAsString(), done = std::move(done)]() mutable {
-        impl->Add(id, {"Apply", std::move(payload), ParseInto<v1::ApplyResponse>(std::move(done))});
-      });
-  return id;
+  return Start(unpack_, "Apply", std::move(request), std::move(done));
 }
-
 uint64_t WorkerClient::Diff(v1::DiffRequest request, Done<v1::DiffResponse> done) {
-  const uint64_t id = next_job_.fetch_add(1);
-  request.set_job(id);
-  loop_.Post(
-      [impl = impl_, id, payload = request.SerializeAsString(), done = std::move(done)]() mutable {
-        impl->Add(id, {"Diff", std::move(payload), ParseInto<v1::DiffResponse>(std::move(done))});
-      });
-  return id;
+  return Start(unpack_, "Diff", std::move(request), std::move(done));
+}
+uint64_t WorkerClient::Resolve(v1::ResolveRequest request, Done<v1::ResolveResponse> done) {
+  return Start(fetch_, "Resolve", std::move(request), std::move(done));
+}
+uint64_t WorkerClient::Fetch(v1::FetchRequest request, std::shared_ptr<ProgressSlot> slot,
+                             Done<v1::FetchResponse> done) {
+  return StartWithSlot("Fetch", std::move(request), std::move(slot), std::move(done));
+}
+uint64_t WorkerClient::Push(v1::PushRequest request, std::shared_ptr<ProgressSlot> slot,
+                            Done<v1::PushResponse> done) {
+  return StartWithSlot("Push", std::move(request), std::move(slot), std::move(done));
+}
+uint64_t WorkerClient::PushManifest(v1::PushManifestRequest request,
+                                    Done<v1::PushManifestResponse> done) {
+  return Start(fetch_, "PushManifest", std::move(request), std::move(done));
+}
+uint64_t WorkerClient::Referrers(v1::ReferrersRequest request, Done<v1::ReferrersResponse> done) {
+  return Start(fetch_, "Referrers", std::move(request), std::move(done));
+}
+uint64_t WorkerClient::Tags(v1::TagsRequest request, Done<v1::TagsResponse> done) {
+  return Start(fetch_, "Tags", std::move(request), std::move(done));
+}
+uint64_t WorkerClient::CheckLogin(v1::CheckLoginRequest request,
+                                  Done<v1::CheckLoginResponse> done) {
+  return Start(fetch_, "CheckLogin", std::move(request), std::move(done));
 }
 
 void WorkerClient::Cancel(uint64_t job) {
-  loop_.Post([impl = impl_, job] { impl->Cancel(job); });
+  loop_.Post([unpack = unpack_, fetch = fetch_, job] {
+    unpack->Cancel(job);
+    fetch->Cancel(job);
+  });
 }
 
 void WorkerClient::Stop() {
   if (stopped_.exchange(true)) return;
-  absl::Notification stopped;
-  loop_.Post([impl = impl_, &stopped] { impl->Stop([&stopped] { stopped.Notify(); }); });
-  stopped.WaitForNotification();
+  for (const std::shared_ptr<Impl>& impl : {unpack_, fetch_}) {
+    absl::Notification stopped;
+    loop_.Post([impl, &stopped] { impl->Stop([&stopped] { stopped.Notify(); }); });
+    stopped.WaitForNotification();
+  }
 }
 
 }  // namespace berth::worker
