@@ -10,13 +10,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "base/oci/capabilities.h"
+#include "base/oci/host_devices.h"
+#include "base/oci/user_lookup.h"
 #include "base/os/file_io.h"
 #include "base/status/status_macros.h"
 #include "client/commands/record_labels.h"
-#include "client/sdk/capabilities.h"
 #include "client/sdk/container_spec.h"
 #include "client/sdk/environment.h"
-#include "client/sdk/host_devices.h"
 #include "client/sdk/image_reader.h"
 #include "client/sdk/image_unpack.h"
 #include "client/sdk/mount_option.h"
@@ -24,7 +25,6 @@
 #include "client/sdk/quantities.h"
 #include "client/sdk/rootfs_files.h"
 #include "client/sdk/timestamps.h"
-#include "client/sdk/user_lookup.h"
 #include "proto/containerd/runc/v1/options.pb.h"
 
 namespace berth::client {
@@ -48,7 +48,7 @@ std::string FileOrEmpty(const Mounts& mounts, absl::string_view path) {
 absl::StatusOr<std::vector<std::string>> Environment(const ImageConfig& image,
                                                      const RunOptions& options,
                                                      absl::string_view hostname,
-                                                     const ProcessUser& user) {
+                                                     const oci::ProcessUser& user) {
   std::vector<std::string> overrides;
   for (const std::string& path : options.environment_files) {
     BERTH_ASSIGN_OR_RETURN(const std::string text, berth::ReadFile(path, 1 << 20),
@@ -124,23 +124,23 @@ absl::StatusOr<ContainerSpecOptions> SpecOptions(const Connection& connection,
   spec.limits.pids = options.pids_limit;
   BERTH_ASSIGN_OR_RETURN(spec.mounts, UserMounts(options));
 
-  std::vector<std::string> base = DefaultCapabilities();
+  std::vector<std::string> base = oci::DefaultCapabilities();
   if (options.is_privileged) {
     spec.privilege = Privilege::kPrivileged;
-    spec.host_devices = ListHostDevices();
-    base = HostBoundingCapabilities();
+    spec.host_devices = oci::ListHostDevices();
+    base = oci::HostBoundingCapabilities();
   }
   BERTH_ASSIGN_OR_RETURN(
       spec.process.capabilities,
-      AdjustCapabilities(std::move(base), options.capabilities_added, options.capabilities_dropped,
-                         HostBoundingCapabilities()));
+      oci::AdjustCapabilities(std::move(base), options.capabilities_added,
+                              options.capabilities_dropped, oci::HostBoundingCapabilities()));
   BERTH_RETURN_IF_ERROR(ApplySecurityOptions(options, spec));
 
   BERTH_ASSIGN_OR_RETURN(spec.process.arguments, CombineArguments(image, options));
   const std::string user = options.user.empty() ? image.user : options.user;
   BERTH_ASSIGN_OR_RETURN(
       spec.process.user,
-      LookUpUser(user, FileOrEmpty(root, "etc/passwd"), FileOrEmpty(root, "etc/group")),
+      oci::LookUpUser(user, FileOrEmpty(root, "etc/passwd"), FileOrEmpty(root, "etc/group")),
       _ << "--user");
   BERTH_ASSIGN_OR_RETURN(spec.process.environment,
                          Environment(image, options, spec.hostname, spec.process.user));

@@ -4,25 +4,26 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "base/oci/capabilities.h"
+#include "base/oci/user_lookup.h"
 #include "base/status/status_macros.h"
 #include "client/attach/session.h"
 #include "client/commands/container_lookup.h"
 #include "client/commands/task_starter.h"
-#include "client/sdk/capabilities.h"
 #include "client/sdk/environment.h"
 #include "client/sdk/json_access.h"
 #include "client/sdk/random_id.h"
 #include "client/sdk/rootfs_files.h"
 #include "client/sdk/snapshot_client.h"
-#include "client/sdk/user_lookup.h"
 
 namespace berth::client {
 namespace {
 
 constexpr char kProcessType[] = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 
-absl::StatusOr<ProcessUser> FindUser(const Connection& connection, const ContainerRecord& container,
-                                     const std::string& user) {
+absl::StatusOr<oci::ProcessUser> FindUser(const Connection& connection,
+                                          const ContainerRecord& container,
+                                          const std::string& user) {
   std::string passwd;
   std::string group;
   if (!container.snapshot_key().empty()) {
@@ -31,7 +32,7 @@ absl::StatusOr<ProcessUser> FindUser(const Connection& connection, const Contain
     passwd = ReadRootfsFile(mounts, "etc/passwd").value_or("");
     group = ReadRootfsFile(mounts, "etc/group").value_or("");
   }
-  return LookUpUser(user, passwd, group);
+  return oci::LookUpUser(user, passwd, group);
 }
 
 // The container's own process with the parts that the user changed: what exec inherits.
@@ -54,12 +55,12 @@ absl::StatusOr<Json> MakeProcess(const Connection& connection, const ContainerRe
   if (!options.working_directory.empty()) process["cwd"] = options.working_directory;
   if (options.is_privileged) {
     for (const char* set : {"bounding", "effective", "permitted"}) {
-      process["capabilities"][set] = HostBoundingCapabilities();
+      process["capabilities"][set] = oci::HostBoundingCapabilities();
     }
   }
   if (!options.user.empty()) {
-    BERTH_ASSIGN_OR_RETURN(const ProcessUser user, FindUser(connection, container, options.user),
-                           _ << "--user");
+    BERTH_ASSIGN_OR_RETURN(const oci::ProcessUser user,
+                           FindUser(connection, container, options.user), _ << "--user");
     process["user"] = {{"uid", user.uid}, {"gid", user.gid}};
     if (!user.additional_gids.empty()) process["user"]["additionalGids"] = user.additional_gids;
     // As at the container's start: root has what the container may have, others nothing.

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
-#include "client/sdk/seccomp_profile.h"
+#include "base/oci/seccomp_profile.h"
 
 namespace berth::client {
 namespace {
@@ -111,9 +111,9 @@ Json Namespaces(const ContainerSpecOptions& options) {
   return namespaces;
 }
 
-Json HostDevices(const std::vector<HostDevice>& devices) {
+Json HostDevices(const std::vector<oci::HostDevice>& devices) {
   Json list = Json::array();
-  for (const HostDevice& device : devices) {
+  for (const oci::HostDevice& device : devices) {
     list.push_back({{"path", device.path},
                     {"type", std::string(1, device.type)},
                     {"major", device.device_major},
@@ -134,7 +134,7 @@ Json LinuxSection(const ContainerSpecOptions& options) {
     return section;
   }
   if (options.seccomp == SeccompMode::kDefault) {
-    section["seccomp"] = DefaultSeccompProfile(options.process.capabilities);
+    section["seccomp"] = oci::DefaultSeccompProfile(options.process.capabilities);
   }
   section["maskedPaths"] = {"/proc/acpi",
                             "/proc/asound",

@@ -9,9 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "base/oci/host_devices.h"
+#include "base/oci/user_lookup.h"
 #include "client/sdk/json_access.h"
 #include "client/sdk/mount_option.h"
-#include "client/sdk/user_lookup.h"
 
 namespace berth::client {
 
@@ -21,16 +22,6 @@ enum class Privilege { kDefault, kPrivileged };
 enum class SeccompMode { kDefault, kUnconfined };
 enum class Escalation { kAllowed, kNoNewPrivileges };
 enum class CgroupLayout { kV1, kV2 };
-
-struct HostDevice {
-  std::string path;
-  char type = 'c';  // or 'b'
-  int64_t device_major = 0;
-  int64_t device_minor = 0;
-  uint32_t mode = 0666;
-  uint32_t uid = 0;
-  uint32_t gid = 0;
-};
 
 struct ResourceLimits {
   int64_t memory_bytes = 0;  // 0: no limit, here and below
@@ -42,7 +33,7 @@ struct ProcessOptions {
   std::vector<std::string> arguments;
   std::vector<std::string> environment;  // "KEY=value", final
   std::string working_directory = "/";
-  ProcessUser user;
+  oci::ProcessUser user;
   bool has_terminal = false;
   int terminal_columns = 0;  // 0: not known
   int terminal_rows = 0;
@@ -62,7 +53,7 @@ struct ContainerSpecOptions {
   ResourceLimits limits;
   std::vector<MountOption> mounts;
   CgroupLayout cgroup_layout = CgroupLayout::kV1;
-  std::vector<HostDevice> host_devices;  // of a privileged container
+  std::vector<oci::HostDevice> host_devices;  // of a privileged container
 };
 
 Json MakeProcessSpec(const ProcessOptions& options);

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "client/sdk/capabilities.h"
+#include "base/oci/capabilities.h"
 
 namespace berth::client {
 namespace {
@@ -16,7 +16,7 @@ ContainerSpecOptions Options() {
   options.hostname = "box";
   options.process.arguments = {"sh", "-c", "true"};
   options.process.environment = {"PATH=/bin"};
-  options.process.capabilities = DefaultCapabilities();
+  options.process.capabilities = oci::DefaultCapabilities();
   return options;
 }
 
@@ -104,7 +104,7 @@ TEST(ContainerSpecTest, AUserOtherThanRootStartsWithoutCapabilities) {
   options.process.user.uid = 1000;
   const Json capabilities = MakeContainerSpec(options)["process"]["capabilities"];
   EXPECT_TRUE(capabilities["effective"].empty());
-  EXPECT_EQ(capabilities["bounding"].size(), DefaultCapabilities().size());
+  EXPECT_EQ(capabilities["bounding"].size(), oci::DefaultCapabilities().size());
 }
 
 TEST(SeccompProfileTest, CapabilitiesOpenTheirCalls) {
@@ -124,13 +124,13 @@ TEST(SeccompProfileTest, CapabilitiesOpenTheirCalls) {
 
 TEST(CapabilitiesTest, AddAndDropFollowDockersRules) {
   const std::vector<std::string> all = {"CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_KILL"};
-  auto only = AdjustCapabilities(DefaultCapabilities(), {"chown"}, {"ALL"}, all);
+  auto only = oci::AdjustCapabilities(oci::DefaultCapabilities(), {"chown"}, {"ALL"}, all);
   ASSERT_TRUE(only.ok());
   EXPECT_EQ(*only, std::vector<std::string>{"CAP_CHOWN"});
-  auto most = AdjustCapabilities(DefaultCapabilities(), {"all"}, {"CAP_KILL"}, all);
+  auto most = oci::AdjustCapabilities(oci::DefaultCapabilities(), {"all"}, {"CAP_KILL"}, all);
   ASSERT_TRUE(most.ok());
   EXPECT_EQ(*most, (std::vector<std::string>{"CAP_CHOWN", "CAP_SYS_ADMIN"}));
-  EXPECT_FALSE(AdjustCapabilities({}, {"FLY"}, {}, all).ok());
+  EXPECT_FALSE(oci::AdjustCapabilities({}, {"FLY"}, {}, all).ok());
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/match.h"
+#include "base/oci/user_lookup.h"
 #include "client/sdk/environment.h"
 #include "client/sdk/mount_option.h"
 #include "client/sdk/quantities.h"
-#include "client/sdk/user_lookup.h"
 
 namespace berth::client {
 namespace {
@@ -14,7 +14,7 @@ constexpr char kPasswd[] =
 constexpr char kGroup[] = "root:x:0:\nweb:x:34:\nlogs:x:50:web,other\nweb2:x:34:web\n";
 
 TEST(UserLookupTest, NamesBringTheirGroupsAndHome) {
-  auto user = LookUpUser("web", kPasswd, kGroup);
+  auto user = oci::LookUpUser("web", kPasswd, kGroup);
   ASSERT_TRUE(user.ok()) << user.status();
   EXPECT_EQ(user->uid, 33u);
   EXPECT_EQ(user->gid, 34u);
@@ -23,23 +23,23 @@ TEST(UserLookupTest, NamesBringTheirGroupsAndHome) {
 }
 
 TEST(UserLookupTest, AnExplicitGroupReplacesTheMemberships) {
-  auto user = LookUpUser("web:logs", kPasswd, kGroup);
+  auto user = oci::LookUpUser("web:logs", kPasswd, kGroup);
   ASSERT_TRUE(user.ok()) << user.status();
   EXPECT_EQ(user->gid, 50u);
   EXPECT_TRUE(user->additional_gids.empty());
 }
 
 TEST(UserLookupTest, NumbersNeedNoFiles) {
-  auto user = LookUpUser("1234:99", "", "");
+  auto user = oci::LookUpUser("1234:99", "", "");
   ASSERT_TRUE(user.ok()) << user.status();
   EXPECT_EQ(user->uid, 1234u);
   EXPECT_EQ(user->gid, 99u);
-  EXPECT_EQ(LookUpUser("", "", "")->uid, 0u);
+  EXPECT_EQ(oci::LookUpUser("", "", "")->uid, 0u);
 }
 
 TEST(UserLookupTest, UnknownNamesAreRefused) {
-  EXPECT_TRUE(absl::IsNotFound(LookUpUser("nobody", kPasswd, kGroup).status()));
-  EXPECT_TRUE(absl::IsNotFound(LookUpUser("0:nogroup", kPasswd, kGroup).status()));
+  EXPECT_TRUE(absl::IsNotFound(oci::LookUpUser("nobody", kPasswd, kGroup).status()));
+  EXPECT_TRUE(absl::IsNotFound(oci::LookUpUser("0:nogroup", kPasswd, kGroup).status()));
 }
 
 TEST(MountOptionTest, AVolumeIsARecursivePrivateBind) {

@@ -1,4 +1,4 @@
-#include "client/sdk/capabilities.h"
+#include "base/oci/capabilities.h"
 
 #include <sys/prctl.h>
 
@@ -10,7 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "base/status/status_macros.h"
 
-namespace berth::client {
+namespace berth::oci {
 namespace {
 
 // In the kernel's order: the index is the number in linux/capability.h.
@@ -114,4 +114,4 @@ absl::StatusOr<std::vector<std::string>> AdjustCapabilities(std::vector<std::str
   return result;
 }
 
-}  // namespace berth::client
+}  // namespace berth::oci

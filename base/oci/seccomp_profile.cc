@@ -1,4 +1,4 @@
-#include "client/sdk/seccomp_profile.h"
+#include "base/oci/seccomp_profile.h"
 
 #include <linux/sched.h>
 
@@ -7,7 +7,7 @@
 
 #include "absl/strings/string_view.h"
 
-namespace berth::client {
+namespace berth::oci {
 namespace {
 
 constexpr char kAllow[] = "SCMP_ACT_ALLOW";
@@ -508,4 +508,4 @@ Json DefaultSeccompProfile(const std::vector<std::string>& capabilities) {
           {"syscalls", rules}};
 }
 
-}  // namespace berth::client
+}  // namespace berth::oci

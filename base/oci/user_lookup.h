@@ -1,6 +1,6 @@
 // `--user NAME|UID[:GROUP|GID]` looked up in an image's own passwd and group files. Pure functions.
-#ifndef BERTH_CLIENT_SDK_USER_LOOKUP_H_
-#define BERTH_CLIENT_SDK_USER_LOOKUP_H_
+#ifndef BERTH_BASE_OCI_USER_LOOKUP_H_
+#define BERTH_BASE_OCI_USER_LOOKUP_H_
 
 #include <cstdint>
 #include <string>
@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace berth::client {
+namespace berth::oci {
 
 struct ProcessUser {
   uint32_t uid = 0;
@@ -24,6 +24,6 @@ struct ProcessUser {
 absl::StatusOr<ProcessUser> LookUpUser(absl::string_view user, absl::string_view passwd,
                                        absl::string_view group);
 
-}  // namespace berth::client
+}  // namespace berth::oci
 
-#endif  // BERTH_CLIENT_SDK_USER_LOOKUP_H_
+#endif  // BERTH_BASE_OCI_USER_LOOKUP_H_

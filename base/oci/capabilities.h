@@ -1,14 +1,14 @@
 // Linux capabilities by name: docker's default set, and what --cap-add and --cap-drop make of it.
 // Pure but for HostBoundingCapabilities.
-#ifndef BERTH_CLIENT_SDK_CAPABILITIES_H_
-#define BERTH_CLIENT_SDK_CAPABILITIES_H_
+#ifndef BERTH_BASE_OCI_CAPABILITIES_H_
+#define BERTH_BASE_OCI_CAPABILITIES_H_
 
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
-namespace berth::client {
+namespace berth::oci {
 
 // "CAP_CHOWN", ... in the kernel's order.
 std::vector<std::string> DefaultCapabilities();
@@ -23,6 +23,6 @@ absl::StatusOr<std::vector<std::string>> AdjustCapabilities(std::vector<std::str
                                                             const std::vector<std::string>& drop,
                                                             const std::vector<std::string>& all);
 
-}  // namespace berth::client
+}  // namespace berth::oci
 
-#endif  // BERTH_CLIENT_SDK_CAPABILITIES_H_
+#endif  // BERTH_BASE_OCI_CAPABILITIES_H_

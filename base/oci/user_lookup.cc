@@ -1,4 +1,4 @@
-#include "client/sdk/user_lookup.h"
+#include "base/oci/user_lookup.h"
 
 #include <algorithm>
 #include <optional>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "base/status/status_macros.h"
 
-namespace berth::client {
+namespace berth::oci {
 namespace {
 
 struct PasswdEntry {
@@ -108,4 +108,4 @@ absl::StatusOr<ProcessUser> LookUpUser(absl::string_view user, absl::string_view
   return result;
 }
 
-}  // namespace berth::client
+}  // namespace berth::oci

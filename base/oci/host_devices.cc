@@ -1,4 +1,4 @@
-#include "client/sdk/host_devices.h"
+#include "base/oci/host_devices.h"
 
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <string>
 
-namespace berth::client {
+namespace berth::oci {
 namespace {
 
 constexpr std::array<const char*, 4> kOwnDirectories = {"/dev/pts", "/dev/shm", "/dev/mqueue",
@@ -49,4 +49,4 @@ std::vector<HostDevice> ListHostDevices() {
   return devices;
 }
 
-}  // namespace berth::client
+}  // namespace berth::oci
