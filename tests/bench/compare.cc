@@ -1,7 +1,10 @@
 // Compares two servers of containerd's API: the life of a container that runs `true`, on both in
-// turn, with the same client, rootfs and spec.
+// turn, with the same client, rootfs and spec; and execs of `true` in a container that runs.
 //
-//   compare --berthd SOCKET --containerd SOCKET [--turns N] [--clients N] [--lives N] [--json FILE]
+//   compare --berthd SOCKET --containerd SOCKET [--turns N] [--clients N] [--lives N] [--execs N]
+//           [--json FILE]
+//   compare --berthd SOCKET --load LIVES      only lives on berthd, for whoever watches it
+//   meanwhile
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
@@ -26,10 +29,13 @@ struct Options {
   int turns = 100;
   int clients = 1;
   int lives = 1;
+  int execs = 5;
+  int load = 0;
   double require_ratio = 0;
 };
 
 constexpr int kWarmUpTurns = 2;  // not counted: first uses load programs and fill caches
+constexpr char kSleeper[] = "bench-sleeper";
 
 // `clients` threads, each with `lives` containers one after the other.
 absl::Status RunTurn(Server& server, const Options& options, int turn, Results* results) {
@@ -61,6 +67,36 @@ absl::Status RunTurn(Server& server, const Options& options, int turn, Results* 
   return absl::OkStatus();
 }
 
+// Execs, one after the other, in the container that SetUpSleeper left running.
+absl::Status RunExecs(Server& server, const Options& options, int turn, Results* results) {
+  std::vector<absl::Duration> times;
+  for (int exec = 0; exec < options.execs; ++exec) {
+    BERTH_ASSIGN_OR_RETURN(
+        const absl::Duration time,
+        server.Exec(kSleeper, absl::StrCat("exec-", turn, "-", exec), {"/bin/true"}));
+    times.push_back(time);
+  }
+  if (results != nullptr && !times.empty()) results->AddExecs(times);
+  return absl::OkStatus();
+}
+
+absl::Status Load(const Options& options) {
+  Server server("berthd", options.berthd, options.snapshotter);
+  BERTH_RETURN_IF_ERROR(server.SetUp(options.busybox));
+  for (int life = 0; life < options.load; ++life) {
+    BERTH_RETURN_IF_ERROR(server.Run(absl::StrCat("load-", life), {"/bin/true"}).status());
+  }
+  return server.TearDown();
+}
+
+absl::Status WriteJson(const Options& options, const Results& fast, const Results& slow) {
+  if (options.json.empty()) return absl::OkStatus();
+  std::ofstream file(options.json);
+  file << JsonReport(fast, slow);
+  if (!file.flush()) return absl::InternalError(absl::StrCat("cannot write ", options.json));
+  return absl::OkStatus();
+}
+
 absl::Status Compare(const Options& options) {
   Server fast("berthd", options.berthd, options.snapshotter);
   Server slow("containerd", options.containerd, options.snapshotter);
@@ -68,6 +104,7 @@ absl::Status Compare(const Options& options) {
     BERTH_ASSIGN_OR_RETURN(const std::string version, server->Version());
     std::cerr << version << "\n";
     BERTH_RETURN_IF_ERROR(server->SetUp(options.busybox));
+    BERTH_RETURN_IF_ERROR(server->StartContainer(kSleeper, {"/bin/sleep", "1000000"}));
   }
   Results fast_results("berthd");
   Results slow_results("containerd");
@@ -78,16 +115,16 @@ absl::Status Compare(const Options& options) {
     for (int i = 0; i < 2; ++i) {
       const int which = (i + turn) % 2;  // neither always goes first
       BERTH_RETURN_IF_ERROR(RunTurn(*servers[which], options, turn, results[which]));
+      BERTH_RETURN_IF_ERROR(RunExecs(*servers[which], options, turn, results[which]));
     }
   }
-  for (Server* server : {&fast, &slow}) BERTH_RETURN_IF_ERROR(server->TearDown());
-  std::cout << TableReport(fast_results, slow_results);
-  if (!options.json.empty()) {
-    std::ofstream file(options.json);
-    file << JsonReport(fast_results, slow_results);
-    if (!file.flush()) return absl::InternalError(absl::StrCat("cannot write ", options.json));
+  for (Server* server : {&fast, &slow}) {
+    BERTH_RETURN_IF_ERROR(server->StopContainer(kSleeper));
+    BERTH_RETURN_IF_ERROR(server->TearDown());
   }
-  const double ratio = TurnRatios(fast_results, slow_results).Percentile(0.5);
+  std::cout << TableReport(fast_results, slow_results);
+  BERTH_RETURN_IF_ERROR(WriteJson(options, fast_results, slow_results));
+  const double ratio = LifeRatios(fast_results, slow_results).Percentile(0.5);
   if (ratio < options.require_ratio) {
     return absl::FailedPreconditionError(
         absl::StrCat("the ratio ", ratio, " is below the ", options.require_ratio, " required"));
@@ -102,7 +139,7 @@ int main(int argc, char** argv) {
   berth::bench::Options options;
   CLI::App app("Compares the life of a container on berthd and containerd.");
   app.add_option("--berthd", options.berthd, "berthd's socket")->required();
-  app.add_option("--containerd", options.containerd, "containerd's socket")->required();
+  app.add_option("--containerd", options.containerd, "containerd's socket");
   app.add_option("--snapshotter", options.snapshotter, "Snapshotter on both")
       ->capture_default_str();
   app.add_option("--busybox", options.busybox, "A static busybox")->capture_default_str();
@@ -115,10 +152,20 @@ int main(int argc, char** argv) {
   app.add_option("--lives", options.lives, "Containers per thread and turn")
       ->capture_default_str()
       ->check(CLI::Range(1, 100000));
+  app.add_option("--execs", options.execs, "Execs per turn")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100000));
+  app.add_option("--load", options.load, "Only run this many lives, on berthd")
+      ->check(CLI::Range(1, 100000));
   app.add_option("--require-ratio", options.require_ratio, "Fail below this median ratio");
   app.add_option("--json", options.json, "Also write the results to this file");
   CLI11_PARSE(app, argc, argv);
-  const absl::Status status = berth::bench::Compare(options);
+  if (options.load == 0 && options.containerd.empty()) {
+    std::cerr << "compare: --containerd SOCKET says what to compare with\n";
+    return 2;
+  }
+  const absl::Status status =
+      options.load > 0 ? berth::bench::Load(options) : berth::bench::Compare(options);
   if (status.ok()) return 0;
   std::cerr << "compare: " << status << "\n";
   return 1;

@@ -1,22 +1,17 @@
 #include "tests/bench/container_life.h"
 
 #include <grpcpp/grpcpp.h>
-#include <sys/stat.h>
+#include <signal.h>
 
 #include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "base/grpc/status_conversion.h"
 #include "base/os/file_io.h"
 #include "base/status/status_macros.h"
-#include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
-#include "proto/containerd/services/namespaces/v1/namespaces.grpc.pb.h"
-#include "proto/containerd/services/snapshots/v1/snapshots.grpc.pb.h"
-#include "proto/containerd/services/tasks/v1/tasks.grpc.pb.h"
-#include "proto/containerd/services/version/v1/version.grpc.pb.h"
 #include "tests/bench/container_spec.h"
+#include "tests/bench/stubs.h"
 
 namespace berth::bench {
 namespace {
@@ -26,20 +21,10 @@ namespace namespaces = containerd::services::namespaces::v1;
 namespace snapshots = containerd::services::snapshots::v1;
 namespace tasks = containerd::services::tasks::v1;
 
-constexpr char kNamespace[] = "bench";
 constexpr char kBase[] = "bench-base";
 constexpr char kRuntime[] = "io.containerd.runc.v2";
+constexpr char kProcessType[] = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 constexpr char kSpecType[] = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
-constexpr absl::Duration kCallTimeout = absl::Seconds(60);
-
-// A context with the namespace and a deadline.
-struct Context {
-  Context() {
-    context.AddMetadata("containerd-namespace", kNamespace);
-    context.set_deadline(absl::ToChronoTime(absl::Now() + kCallTimeout));
-  }
-  grpc::ClientContext context;
-};
 
 // Without a lease only this label keeps a snapshot from the garbage collector.
 template <typename Request>
@@ -47,30 +32,40 @@ void MakeRoot(Request& request) {
   (*request.mutable_labels())["containerd.io/gc.root"] = "2020-01-01T00:00:00Z";
 }
 
-// One blocking call: stub, method, request, response.
-template <typename Stub, typename Request, typename Response>
-absl::Status Call(Stub& stub,
-                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                  const Request& request, Response* response) {
-  Context context;
-  return FromGrpc((stub.*method)(&context.context, request, response));
-}
+// A Tasks.Wait that is under way.
+class PendingWait {
+ public:
+  PendingWait(Stubs& stubs, const tasks::WaitRequest& request)
+      : reader_(stubs.tasks.AsyncWait(&context_.context, request, &queue_)) {
+    reader_->Finish(&response_, &status_, &queue_);
+  }
+  // Blocks until the process ended; an error unless with `expected`.
+  absl::Status Get(uint32_t expected = 0) {
+    Finish();
+    BERTH_RETURN_IF_ERROR(FromGrpc(status_));
+    if (response_.exit_status() == expected) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("exit status ", response_.exit_status()));
+  }
+  void Cancel() {
+    context_.context.TryCancel();
+    Finish();
+  }
+
+ private:
+  void Finish() {
+    void* tag = nullptr;
+    bool ok = false;
+    queue_.Next(&tag, &ok);
+  }
+
+  Context context_;
+  grpc::CompletionQueue queue_;
+  tasks::WaitResponse response_;
+  grpc::Status status_;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<tasks::WaitResponse>> reader_;
+};
 
 }  // namespace
-
-struct Server::Stubs {
-  explicit Stubs(std::shared_ptr<grpc::Channel> channel)
-      : containers(channel),
-        namespaces(channel),
-        snapshots(channel),
-        tasks(channel),
-        version(channel) {}
-  containers::Containers::Stub containers;
-  namespaces::Namespaces::Stub namespaces;
-  snapshots::Snapshots::Stub snapshots;
-  tasks::Tasks::Stub tasks;
-  containerd::services::version::v1::Version::Stub version;
-};
 
 absl::string_view StepName(Step step) {
   switch (step) {
@@ -169,104 +164,173 @@ absl::Status Server::TearDown() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<LifeTimes> Server::Run(absl::string_view id,
-                                      const std::vector<std::string>& arguments) {
-  const std::string name(id);
-  google::protobuf::Empty empty;
-  LifeTimes times;
-  const absl::Time begin = absl::Now();
-  absl::Time last = begin;
-  absl::Status failure;
-  // Notes the time of `step`; false when `status` ends the life.
-  const auto done = [&](Step step, const absl::Status& status) {
-    const absl::Time now = absl::Now();
-    times.steps[static_cast<size_t>(step)] = now - last;
-    last = now;
-    if (!status.ok()) failure = Annotate(status, absl::StrCat(label_, ": ", StepName(step)));
-    return status.ok();
-  };
+// One life's calls in order, each timed.
+class Server::Life {
+ public:
+  Life(Server& server, absl::string_view id)
+      : label_(server.label_), snapshotter_(server.snapshotter_), stubs_(*server.stubs_), id_(id) {}
 
+  absl::Status Create(const std::vector<std::string>& arguments);
+  // Starts it and, when `to_the_end`, waits for an exit with status 0.
+  absl::Status Start(bool to_the_end);
+  absl::Status Remove();
+  LifeTimes Times();
+
+ private:
+  absl::Status Done(Step step, const absl::Status& status);
+
+  const std::string& label_;
+  const std::string& snapshotter_;
+  Stubs& stubs_;
+  const std::string id_;
+  const absl::Time begin_ = absl::Now();
+  absl::Time last_ = begin_;
+  LifeTimes times_;
+};
+
+// Notes the time of `step`, and names it in what went wrong.
+absl::Status Server::Life::Done(Step step, const absl::Status& status) {
+  const absl::Time now = absl::Now();
+  times_.steps[static_cast<size_t>(step)] = now - last_;
+  last_ = now;
+  return Annotate(status, absl::StrCat(label_, ": ", StepName(step)));
+}
+
+absl::Status Server::Life::Create(const std::vector<std::string>& arguments) {
   snapshots::PrepareSnapshotRequest prepare;
   prepare.set_snapshotter(snapshotter_);
-  prepare.set_key(name);
+  prepare.set_key(id_);
   prepare.set_parent(kBase);
   MakeRoot(prepare);
   snapshots::PrepareSnapshotResponse prepared;
-  if (!done(Step::kPrepare,
-            Call(stubs_->snapshots, &snapshots::Snapshots::Stub::Prepare, prepare, &prepared))) {
-    return failure;
-  }
+  BERTH_RETURN_IF_ERROR(
+      Done(Step::kPrepare,
+           Call(stubs_.snapshots, &snapshots::Snapshots::Stub::Prepare, prepare, &prepared)));
 
   containers::CreateContainerRequest create;
   containers::Container* container = create.mutable_container();
-  container->set_id(name);
+  container->set_id(id_);
   container->set_snapshotter(snapshotter_);
-  container->set_snapshot_key(name);
+  container->set_snapshot_key(id_);
   container->mutable_runtime()->set_name(kRuntime);
   container->mutable_spec()->set_type_url(kSpecType);
-  container->mutable_spec()->set_value(ContainerSpec(kNamespace, id, arguments));
+  container->mutable_spec()->set_value(ContainerSpec(kNamespace, id_, arguments));
   containers::CreateContainerResponse created;
-  if (!done(Step::kCreateContainer,
-            Call(stubs_->containers, &containers::Containers::Stub::Create, create, &created))) {
-    return failure;
-  }
+  BERTH_RETURN_IF_ERROR(
+      Done(Step::kCreateContainer,
+           Call(stubs_.containers, &containers::Containers::Stub::Create, create, &created)));
 
   tasks::CreateTaskRequest create_task;
-  create_task.set_container_id(name);
+  create_task.set_container_id(id_);
   *create_task.mutable_rootfs() = prepared.mounts();
   tasks::CreateTaskResponse task;
-  if (!done(Step::kCreateTask,
-            Call(stubs_->tasks, &tasks::Tasks::Stub::Create, create_task, &task))) {
-    return failure;
-  }
+  return Done(Step::kCreateTask,
+              Call(stubs_.tasks, &tasks::Tasks::Stub::Create, create_task, &task));
+}
 
+absl::Status Server::Life::Start(bool to_the_end) {
   // The wait is under way before the start, as in every client.
   tasks::WaitRequest wait;
-  wait.set_container_id(name);
-  tasks::WaitResponse exit;
-  Context wait_context;
-  grpc::CompletionQueue queue;
-  const auto waiting = stubs_->tasks.AsyncWait(&wait_context.context, wait, &queue);
-  grpc::Status wait_status;
-  waiting->Finish(&exit, &wait_status, &queue);
+  wait.set_container_id(id_);
+  PendingWait exit(stubs_, wait);
   tasks::StartRequest start;
-  start.set_container_id(name);
+  start.set_container_id(id_);
   tasks::StartResponse started;
-  const bool is_started =
-      done(Step::kStart, Call(stubs_->tasks, &tasks::Tasks::Stub::Start, start, &started));
-  if (!is_started) wait_context.context.TryCancel();
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  if (!is_started) return failure;
-  absl::Status exited = FromGrpc(wait_status);
-  if (exited.ok() && exit.exit_status() != 0) {
-    exited = absl::InternalError(absl::StrCat("exit status ", exit.exit_status()));
+  const absl::Status status =
+      Done(Step::kStart, Call(stubs_.tasks, &tasks::Tasks::Stub::Start, start, &started));
+  if (!status.ok() || !to_the_end) {
+    exit.Cancel();
+    return status;
   }
-  if (!done(Step::kExit, exited)) return failure;
+  return Done(Step::kExit, exit.Get());
+}
 
+absl::Status Server::Life::Remove() {
+  google::protobuf::Empty empty;
   tasks::DeleteTaskRequest delete_task;
-  delete_task.set_container_id(name);
+  delete_task.set_container_id(id_);
   tasks::DeleteResponse deleted;
-  if (!done(Step::kDeleteTask,
-            Call(stubs_->tasks, &tasks::Tasks::Stub::Delete, delete_task, &deleted))) {
-    return failure;
-  }
+  BERTH_RETURN_IF_ERROR(Done(
+      Step::kDeleteTask, Call(stubs_.tasks, &tasks::Tasks::Stub::Delete, delete_task, &deleted)));
   containers::DeleteContainerRequest delete_container;
-  delete_container.set_id(name);
-  if (!done(Step::kDeleteContainer, Call(stubs_->containers, &containers::Containers::Stub::Delete,
-                                         delete_container, &empty))) {
-    return failure;
-  }
+  delete_container.set_id(id_);
+  BERTH_RETURN_IF_ERROR(Done(
+      Step::kDeleteContainer,
+      Call(stubs_.containers, &containers::Containers::Stub::Delete, delete_container, &empty)));
   snapshots::RemoveSnapshotRequest remove;
   remove.set_snapshotter(snapshotter_);
-  remove.set_key(name);
-  if (!done(Step::kRemove,
-            Call(stubs_->snapshots, &snapshots::Snapshots::Stub::Remove, remove, &empty))) {
-    return failure;
+  remove.set_key(id_);
+  return Done(Step::kRemove,
+              Call(stubs_.snapshots, &snapshots::Snapshots::Stub::Remove, remove, &empty));
+}
+
+LifeTimes Server::Life::Times() {
+  times_.total = last_ - begin_;
+  return times_;
+}
+
+absl::StatusOr<LifeTimes> Server::Run(absl::string_view id,
+                                      const std::vector<std::string>& arguments) {
+  Life life(*this, id);
+  BERTH_RETURN_IF_ERROR(life.Create(arguments));
+  BERTH_RETURN_IF_ERROR(life.Start(/*to_the_end=*/true));
+  BERTH_RETURN_IF_ERROR(life.Remove());
+  return life.Times();
+}
+
+absl::Status Server::StartContainer(absl::string_view id,
+                                    const std::vector<std::string>& arguments) {
+  Life life(*this, id);
+  BERTH_RETURN_IF_ERROR(life.Create(arguments));
+  return life.Start(/*to_the_end=*/false);
+}
+
+absl::Status Server::StopContainer(absl::string_view id) {
+  tasks::WaitRequest wait;
+  wait.set_container_id(std::string(id));
+  PendingWait exit(*stubs_, wait);
+  tasks::KillRequest kill;
+  kill.set_container_id(std::string(id));
+  kill.set_signal(SIGKILL);
+  google::protobuf::Empty empty;
+  BERTH_RETURN_IF_ERROR(Call(stubs_->tasks, &tasks::Tasks::Stub::Kill, kill, &empty))
+      << label_ << ": Tasks.Kill";
+  BERTH_RETURN_IF_ERROR(exit.Get(128 + SIGKILL)) << label_ << ": Tasks.Wait";
+  return Life(*this, id).Remove();
+}
+
+absl::StatusOr<absl::Duration> Server::Exec(absl::string_view container, absl::string_view exec_id,
+                                            const std::vector<std::string>& arguments) {
+  const absl::Time begin = absl::Now();
+  tasks::ExecProcessRequest exec;
+  exec.set_container_id(std::string(container));
+  exec.set_exec_id(std::string(exec_id));
+  exec.mutable_spec()->set_type_url(kProcessType);
+  exec.mutable_spec()->set_value(ProcessSpec(arguments));
+  google::protobuf::Empty empty;
+  BERTH_RETURN_IF_ERROR(Call(stubs_->tasks, &tasks::Tasks::Stub::Exec, exec, &empty))
+      << label_ << ": Tasks.Exec";
+  tasks::WaitRequest wait;
+  wait.set_container_id(std::string(container));
+  wait.set_exec_id(std::string(exec_id));
+  PendingWait exit(*stubs_, wait);
+  tasks::StartRequest start;
+  start.set_container_id(std::string(container));
+  start.set_exec_id(std::string(exec_id));
+  tasks::StartResponse started;
+  const absl::Status status = Call(stubs_->tasks, &tasks::Tasks::Stub::Start, start, &started);
+  if (!status.ok()) {
+    exit.Cancel();
+    return Annotate(status, absl::StrCat(label_, ": Tasks.Start of an exec"));
   }
-  times.total = last - begin;
-  return times;
+  BERTH_RETURN_IF_ERROR(exit.Get()) << label_ << ": Tasks.Wait for an exec";
+  tasks::DeleteProcessRequest remove;
+  remove.set_container_id(std::string(container));
+  remove.set_exec_id(std::string(exec_id));
+  tasks::DeleteResponse deleted;
+  BERTH_RETURN_IF_ERROR(Call(stubs_->tasks, &tasks::Tasks::Stub::DeleteProcess, remove, &deleted))
+      << label_ << ": Tasks.DeleteProcess";
+  return absl::Now() - begin;
 }
 
 }  // namespace berth::bench

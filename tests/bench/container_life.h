@@ -18,6 +18,8 @@
 
 namespace berth::bench {
 
+struct Stubs;
+
 enum class Step {
   kPrepare,          // Snapshots.Prepare
   kCreateContainer,  // Containers.Create
@@ -52,9 +54,15 @@ class Server {
   absl::Status TearDown();
   // Runs `arguments` in a new container `id` to its end. Errors name the step.
   absl::StatusOr<LifeTimes> Run(absl::string_view id, const std::vector<std::string>& arguments);
+  // A container that runs `arguments` until StopContainer kills and removes it.
+  absl::Status StartContainer(absl::string_view id, const std::vector<std::string>& arguments);
+  absl::Status StopContainer(absl::string_view id);
+  // Runs `arguments` beside it, to an exit with status 0 and Tasks.DeleteProcess: how long it took.
+  absl::StatusOr<absl::Duration> Exec(absl::string_view container, absl::string_view exec_id,
+                                      const std::vector<std::string>& arguments);
 
  private:
-  struct Stubs;
+  class Life;
   const std::string label_;
   const std::string snapshotter_;
   std::unique_ptr<Stubs> stubs_;

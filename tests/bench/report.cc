@@ -1,5 +1,6 @@
 #include "tests/bench/report.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -27,7 +28,8 @@ Json ToJson(const Results& results) {
   return {{"server", results.name()},
           {"life", ToJson(results.total())},
           {"lives_per_second", results.LivesPerSecond()},
-          {"steps", steps}};
+          {"steps", steps},
+          {"exec", ToJson(results.execs())}};
 }
 
 std::string Row(absl::string_view name, const Samples& fast, const Samples& slow) {
@@ -36,6 +38,27 @@ std::string Row(absl::string_view name, const Samples& fast, const Samples& slow
   return absl::StrFormat("%-18s %9.2f %9.2f   %9.2f %9.2f   %6.1fx\n", name, fast_median,
                          fast.Percentile(0.99), slow_median, slow.Percentile(0.99),
                          fast_median > 0 ? slow_median / fast_median : 0);
+}
+
+Samples Ratios(const Samples& fast, const Samples& slow) {
+  Samples ratios;
+  for (size_t i = 0; i < std::min(fast.count(), slow.count()); ++i) {
+    if (fast.values()[i] > 0) ratios.Add(slow.values()[i] / fast.values()[i]);
+  }
+  return ratios;
+}
+
+std::string RatioLine(absl::string_view what, const Samples& ratios, size_t count) {
+  return absl::StrFormat("%s: %.1f (p10 %.1f, p90 %.1f; %d turns, %d on each)\n", what,
+                         ratios.Percentile(0.5), ratios.Percentile(0.1), ratios.Percentile(0.9),
+                         ratios.count(), count);
+}
+
+Json RatioJson(const Samples& ratios) {
+  return {{"turns", ratios.count()},
+          {"p10", ratios.Percentile(0.1)},
+          {"p50", ratios.Percentile(0.5)},
+          {"p90", ratios.Percentile(0.9)}};
 }
 
 }  // namespace
@@ -57,14 +80,21 @@ double Results::LivesPerSecond() const {
   return wall_ms_ > 0 ? static_cast<double>(total_.count()) * 1000 / wall_ms_ : 0;
 }
 
-Samples TurnRatios(const Results& fast, const Results& slow) {
-  Samples ratios;
-  const auto& fast_turns = fast.turn_medians().values();
-  const auto& slow_turns = slow.turn_medians().values();
-  for (size_t i = 0; i < std::min(fast_turns.size(), slow_turns.size()); ++i) {
-    if (fast_turns[i] > 0) ratios.Add(slow_turns[i] / fast_turns[i]);
+void Results::AddExecs(const std::vector<absl::Duration>& execs) {
+  Samples turn;
+  for (const absl::Duration exec : execs) {
+    execs_.Add(absl::ToDoubleMilliseconds(exec));
+    turn.Add(absl::ToDoubleMilliseconds(exec));
   }
-  return ratios;
+  exec_turn_medians_.Add(turn.Percentile(0.5));
+}
+
+Samples LifeRatios(const Results& fast, const Results& slow) {
+  return Ratios(fast.turn_medians(), slow.turn_medians());
+}
+
+Samples ExecRatios(const Results& fast, const Results& slow) {
+  return Ratios(fast.exec_turn_medians(), slow.exec_turn_medians());
 }
 
 std::string TableReport(const Results& fast, const Results& slow) {
@@ -77,24 +107,21 @@ std::string TableReport(const Results& fast, const Results& slow) {
     out += Row(StepName(step), fast.step(step), slow.step(step));
   }
   out += Row("whole life", fast.total(), slow.total());
-  const Samples ratios = TurnRatios(fast, slow);
   absl::StrAppendFormat(&out, "lives per second   %19.1f   %19.1f   %6.1fx\n",
                         fast.LivesPerSecond(), slow.LivesPerSecond(),
                         fast.LivesPerSecond() / slow.LivesPerSecond());
-  absl::StrAppendFormat(&out, "ratio: %.1f (p10 %.1f, p90 %.1f; %d turns, %d lives on each)\n",
-                        ratios.Percentile(0.5), ratios.Percentile(0.1), ratios.Percentile(0.9),
-                        ratios.count(), fast.total().count());
+  out += RatioLine("ratio", LifeRatios(fast, slow), fast.total().count());
+  if (fast.execs().count() > 0) {
+    out += Row("exec of true", fast.execs(), slow.execs());
+    out += RatioLine("exec ratio", ExecRatios(fast, slow), fast.execs().count());
+  }
   return out;
 }
 
 std::string JsonReport(const Results& fast, const Results& slow) {
-  const Samples ratios = TurnRatios(fast, slow);
   const Json report = {{"servers", {ToJson(fast), ToJson(slow)}},
-                       {"ratio",
-                        {{"turns", ratios.count()},
-                         {"p10", ratios.Percentile(0.1)},
-                         {"p50", ratios.Percentile(0.5)},
-                         {"p90", ratios.Percentile(0.9)}}}};
+                       {"ratio", RatioJson(LifeRatios(fast, slow))},
+                       {"exec_ratio", RatioJson(ExecRatios(fast, slow))}};
   return report.dump(2) + "\n";
 }
 

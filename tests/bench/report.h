@@ -26,17 +26,24 @@ class Results {
   const Samples& total() const { return total_; }
   const Samples& turn_medians() const { return turn_medians_; }
   double LivesPerSecond() const;
+  // Execs of one turn.
+  void AddExecs(const std::vector<absl::Duration>& execs);
+  const Samples& execs() const { return execs_; }
+  const Samples& exec_turn_medians() const { return exec_turn_medians_; }
 
  private:
   std::string name_;
   std::array<Samples, kSteps> steps_;
   Samples total_;
   Samples turn_medians_;  // of total, one per turn
+  Samples execs_;
+  Samples exec_turn_medians_;
   double wall_ms_ = 0;
 };
 
-// How many times faster `fast` is than `slow`: one value per turn.
-Samples TurnRatios(const Results& fast, const Results& slow);
+// How many times faster a life, an exec, is on `fast` than on `slow`: one value per turn.
+Samples LifeRatios(const Results& fast, const Results& slow);
+Samples ExecRatios(const Results& fast, const Results& slow);
 std::string TableReport(const Results& fast, const Results& slow);
 std::string JsonReport(const Results& fast, const Results& slow);
 
