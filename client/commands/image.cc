@@ -24,7 +24,7 @@
 #include "client/sdk/image_unpack.h"
 #include "client/sdk/lease_client.h"
 #include "client/sdk/quantities.h"
-#include "client/sdk/reference.h"
+#include "base/reference/reference.h"
 #include "client/sdk/timestamps.h"
 
 namespace berth::client {

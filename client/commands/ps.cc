@@ -9,7 +9,7 @@
 #include "client/commands/task_names.h"
 #include "client/commands/verbs.h"
 #include "client/sdk/quantities.h"
-#include "client/sdk/reference.h"
+#include "base/reference/reference.h"
 #include "client/sdk/timestamps.h"
 
 namespace berth::client {

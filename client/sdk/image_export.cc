@@ -13,7 +13,7 @@
 #include "client/sdk/content_client.h"
 #include "client/sdk/image_reader.h"
 #include "client/sdk/json_access.h"
-#include "client/sdk/reference.h"
+#include "base/reference/reference.h"
 
 namespace berth::client {
 namespace {

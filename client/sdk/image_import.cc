@@ -14,7 +14,7 @@
 #include "client/sdk/image_document.h"
 #include "client/sdk/json_access.h"
 #include "client/sdk/random_id.h"
-#include "client/sdk/reference.h"
+#include "base/reference/reference.h"
 
 namespace berth::client {
 namespace {

@@ -4,7 +4,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status/status_macros.h"
 #include "client/sdk/content_client.h"
-#include "client/sdk/reference.h"
+#include "base/reference/reference.h"
 
 namespace berth::client {
 namespace {

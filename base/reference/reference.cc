@@ -1,24 +1,24 @@
-#include "client/sdk/reference.h"
+#include "base/reference/reference.h"
 
 #include <algorithm>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/digest/digest.h"
 #include "base/status/status_macros.h"
 
-namespace berth::client {
+namespace berth {
 namespace {
 
 constexpr char kDefaultHost[] = "docker.io";
 constexpr char kDefaultNamespace[] = "library/";
 constexpr char kDefaultTag[] = "latest";
-constexpr size_t kMaxNameLength = 255;
+constexpr size_t kMaxPathLength = 255;
+constexpr size_t kImageIdLength = 64;
 constexpr size_t kMaxTagLength = 128;
 
 absl::Status Invalid(absl::string_view text, absl::string_view why) {
@@ -57,15 +57,24 @@ bool IsTag(absl::string_view tag) {
   });
 }
 
+template <typename Predicate>
+bool IsAll(absl::string_view text, Predicate predicate) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), predicate);
+}
+
+// Docker's grammar takes any digits for a port.
 bool IsHost(absl::string_view host) {
   absl::string_view name = host;
-  if (const size_t colon = host.rfind(':'); colon != absl::string_view::npos) {
-    const absl::string_view port = host.substr(colon + 1);
-    int number = 0;
-    if (!absl::SimpleAtoi(port, &number) || number < 1 || number > 65535) return false;
+  // The last colon of "[::1]" is no port's.
+  if (const size_t colon = host.rfind(':');
+      colon != absl::string_view::npos && !absl::EndsWith(host, "]")) {
+    if (!IsAll(host.substr(colon + 1), absl::ascii_isdigit)) return false;
     name = host.substr(0, colon);
   }
-  if (absl::StartsWith(name, "[") && absl::EndsWith(name, "]")) return name.size() > 2;
+  if (absl::StartsWith(name, "[") && absl::EndsWith(name, "]")) {
+    return IsAll(name.substr(1, name.size() - 2),
+                 [](char c) { return absl::ascii_isxdigit(c) || c == ':'; });
+  }
   for (absl::string_view label : absl::StrSplit(name, '.')) {
     if (label.empty() || label.front() == '-' || label.back() == '-') return false;
     if (!std::all_of(label.begin(), label.end(),
@@ -85,6 +94,10 @@ bool LooksLikeHost(absl::string_view first) {
 }  // namespace
 
 absl::StatusOr<Reference> Reference::Parse(absl::string_view text) {
+  if (text.size() == kImageIdLength &&
+      IsAll(text, [](char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); })) {
+    return Invalid(text, "64 hexadecimal digits are the id of an image");
+  }
   Reference reference;
   absl::string_view rest = text;
   if (const size_t at = rest.find('@'); at != absl::string_view::npos) {
@@ -123,8 +136,8 @@ absl::StatusOr<Reference> Reference::Parse(absl::string_view text) {
                                         "'.', '_' or '-'"));
     }
   }
-  if (reference.host_.size() + 1 + reference.path_.size() > kMaxNameLength) {
-    return Invalid(text, "it is longer than 255 characters");
+  if (reference.path_.size() > kMaxPathLength) {
+    return Invalid(text, "its path is longer than 255 characters");
   }
   if (reference.tag_.empty() && reference.digest_.empty()) reference.tag_ = kDefaultTag;
   return reference;
@@ -152,4 +165,4 @@ std::string FamiliarName(absl::string_view stored_name) {
   return reference.ok() ? reference->Familiar() : std::string(stored_name);
 }
 
-}  // namespace berth::client
+}  // namespace berth

@@ -1,10 +1,10 @@
-#include "client/sdk/reference.h"
+#include "base/reference/reference.h"
 
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 
-namespace berth::client {
+namespace berth {
 namespace {
 
 constexpr char kDigest[] =
@@ -38,12 +38,49 @@ TEST(ReferenceTest, ADigestReplacesTheDefaultTag) {
 }
 
 TEST(ReferenceTest, MalformedNamesAreRefusedWithTheReason) {
-  for (const char* text : {"", "Busybox", "a//b", "-a", "a-", "a..b", "a___b", "a:", "a:-x", "a b",
-                           "host.tld:99999/a", "a@sha256:12", "..", "a/"}) {
+  for (const char* text : {"",
+                           "Busybox",
+                           "a//b",
+                           "-a",
+                           "a-",
+                           "a..b",
+                           "a___b",
+                           "a:",
+                           "a:-x",
+                           "a b",
+                           "host.tld:x/a",
+                           "host.tld:/a",
+                           "a@sha256:12",
+                           "..",
+                           "a/",
+                           "[::1/a",
+                           "[gg]/a",
+                           "[]/a",
+                           "-h.tld/a",
+                           "h..tld/a",
+                           "host.tld/A",
+                           "host.tld/",
+                           "@sha256:12"}) {
     absl::StatusOr<Reference> reference = Reference::Parse(text);
     ASSERT_FALSE(reference.ok()) << text << " became " << reference->Full();
     EXPECT_TRUE(absl::IsInvalidArgument(reference.status())) << text;
   }
+}
+
+TEST(ReferenceTest, TheGrammarsBordersAreDockers) {
+  EXPECT_EQ(FullOf("[::1]:5000/a"), "[::1]:5000/a:latest");
+  EXPECT_EQ(FullOf("[fe80::1]/a"), "[fe80::1]/a:latest");
+  EXPECT_EQ(FullOf("host.tld:99999/a"), "host.tld:99999/a:latest");
+  EXPECT_EQ(FullOf("Host/a"), "Host/a:latest");
+  EXPECT_EQ(FullOf("_a/b:c").substr(0, 1), "\"");
+  const std::string longest(255 - sizeof("library/") + 1, 'a');
+  EXPECT_TRUE(Reference::Parse(longest).ok());
+  EXPECT_FALSE(Reference::Parse(longest + "a").ok());
+  EXPECT_TRUE(Reference::Parse("a:" + std::string(128, 't')).ok());
+  EXPECT_FALSE(Reference::Parse("a:" + std::string(129, 't')).ok());
+  // The id of an image, as Docker prints it, is no name; one digit less is.
+  EXPECT_FALSE(Reference::Parse(std::string(64, 'a')).ok());
+  EXPECT_TRUE(Reference::Parse(std::string(63, 'a')).ok());
 }
 
 TEST(ReferenceTest, JoinersBetweenAlphanumericsAreAllowed) {
@@ -64,4 +101,4 @@ TEST(ReferenceTest, TheFamiliarFormParsesBackToTheSameName) {
 }
 
 }  // namespace
-}  // namespace berth::client
+}  // namespace berth

@@ -3,15 +3,15 @@
 //
 // Invariant: a Reference that exists has a registry host, a valid lower-case repository path, and a
 // tag or a digest. Immutable value.
-#ifndef BERTH_CLIENT_SDK_REFERENCE_H_
-#define BERTH_CLIENT_SDK_REFERENCE_H_
+#ifndef BERTH_BASE_REFERENCE_REFERENCE_H_
+#define BERTH_BASE_REFERENCE_REFERENCE_H_
 
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace berth::client {
+namespace berth {
 
 class Reference {
  public:
@@ -41,6 +41,6 @@ class Reference {
 // The familiar form of a stored name; a name that is no reference is returned as it is.
 std::string FamiliarName(absl::string_view stored_name);
 
-}  // namespace berth::client
+}  // namespace berth
 
-#endif  // BERTH_CLIENT_SDK_REFERENCE_H_
+#endif  // BERTH_BASE_REFERENCE_REFERENCE_H_
