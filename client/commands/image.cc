@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/os/fd_factories.h"
+#include "base/reference/reference.h"
 #include "base/status/status_macros.h"
 #include "client/attach/terminal.h"
 #include "client/commands/container_factory.h"
@@ -24,7 +25,6 @@
 #include "client/sdk/image_unpack.h"
 #include "client/sdk/lease_client.h"
 #include "client/sdk/quantities.h"
-#include "base/reference/reference.h"
 #include "client/sdk/timestamps.h"
 
 namespace berth::client {

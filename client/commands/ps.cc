@@ -3,13 +3,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/reference/reference.h"
 #include "base/status/status_macros.h"
 #include "client/commands/container_lookup.h"
 #include "client/commands/record_labels.h"
 #include "client/commands/task_names.h"
 #include "client/commands/verbs.h"
 #include "client/sdk/quantities.h"
-#include "base/reference/reference.h"
 #include "client/sdk/timestamps.h"
 
 namespace berth::client {

@@ -9,11 +9,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "base/reference/reference.h"
 #include "base/status/status_macros.h"
 #include "client/sdk/content_client.h"
 #include "client/sdk/image_reader.h"
 #include "client/sdk/json_access.h"
-#include "base/reference/reference.h"
 
 namespace berth::client {
 namespace {

@@ -8,13 +8,13 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/digest/hasher.h"
+#include "base/reference/reference.h"
 #include "base/status/status_macros.h"
 #include "client/sdk/archive_reader.h"
 #include "client/sdk/content_client.h"
 #include "client/sdk/image_document.h"
 #include "client/sdk/json_access.h"
 #include "client/sdk/random_id.h"
-#include "base/reference/reference.h"
 
 namespace berth::client {
 namespace {

@@ -2,9 +2,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/reference/reference.h"
 #include "base/status/status_macros.h"
 #include "client/sdk/content_client.h"
-#include "base/reference/reference.h"
 
 namespace berth::client {
 namespace {
