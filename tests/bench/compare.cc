@@ -8,7 +8,9 @@
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -35,7 +37,6 @@ struct Options {
 };
 
 constexpr int kWarmUpTurns = 2;  // not counted: first uses load programs and fill caches
-constexpr char kSleeper[] = "bench-sleeper";
 
 // `clients` threads, each with `lives` containers one after the other.
 absl::Status RunTurn(Server& server, const Options& options, int turn, Results* results) {
@@ -67,13 +68,39 @@ absl::Status RunTurn(Server& server, const Options& options, int turn, Results* 
   return absl::OkStatus();
 }
 
-// Execs, one after the other, in the container that SetUpSleeper left running.
-absl::Status RunExecs(Server& server, const Options& options, int turn, Results* results) {
+// A container that runs while the comparison does, for execs. Its id is the server's own: both
+// servers make their control groups below the same one.
+class Sleeper {
+ public:
+  explicit Sleeper(Server& server) : server_(server) {}
+  // After a failure as well: a container outlives its daemon.
+  ~Sleeper() {
+    const absl::Status status = Stop();
+    if (!status.ok()) std::cerr << "compare: stopping " << id() << ": " << status << "\n";
+  }
+  std::string id() const { return absl::StrCat("bench-sleeper-", server_.label()); }
+  absl::Status Start() {
+    running_ = true;
+    return server_.StartContainer(id(), {"/bin/sleep", "1000000"});
+  }
+  absl::Status Stop() {
+    if (!std::exchange(running_, false)) return absl::OkStatus();
+    return server_.StopContainer(id());
+  }
+
+ private:
+  Server& server_;
+  bool running_ = false;
+};
+
+// Execs, one after the other, in `sleeper`.
+absl::Status RunExecs(Server& server, const Sleeper& sleeper, const Options& options, int turn,
+                      Results* results) {
   std::vector<absl::Duration> times;
   for (int exec = 0; exec < options.execs; ++exec) {
     BERTH_ASSIGN_OR_RETURN(
         const absl::Duration time,
-        server.Exec(kSleeper, absl::StrCat("exec-", turn, "-", exec), {"/bin/true"}));
+        server.Exec(sleeper.id(), absl::StrCat("exec-", turn, "-", exec), {"/bin/true"}));
     times.push_back(time);
   }
   if (results != nullptr && !times.empty()) results->AddExecs(times);
@@ -100,27 +127,29 @@ absl::Status WriteJson(const Options& options, const Results& fast, const Result
 absl::Status Compare(const Options& options) {
   Server fast("berthd", options.berthd, options.snapshotter);
   Server slow("containerd", options.containerd, options.snapshotter);
-  for (Server* server : {&fast, &slow}) {
-    BERTH_ASSIGN_OR_RETURN(const std::string version, server->Version());
+  Server* servers[] = {&fast, &slow};
+  Sleeper sleepers[] = {Sleeper(fast), Sleeper(slow)};
+  for (int i = 0; i < 2; ++i) {
+    BERTH_ASSIGN_OR_RETURN(const std::string version, servers[i]->Version());
     std::cerr << version << "\n";
-    BERTH_RETURN_IF_ERROR(server->SetUp(options.busybox));
-    BERTH_RETURN_IF_ERROR(server->StartContainer(kSleeper, {"/bin/sleep", "1000000"}));
+    BERTH_RETURN_IF_ERROR(servers[i]->SetUp(options.busybox));
+    BERTH_RETURN_IF_ERROR(sleepers[i].Start());
   }
   Results fast_results("berthd");
   Results slow_results("containerd");
   for (int turn = 0; turn < kWarmUpTurns + options.turns; ++turn) {
     const bool counts = turn >= kWarmUpTurns;
     Results* results[] = {counts ? &fast_results : nullptr, counts ? &slow_results : nullptr};
-    Server* servers[] = {&fast, &slow};
     for (int i = 0; i < 2; ++i) {
       const int which = (i + turn) % 2;  // neither always goes first
       BERTH_RETURN_IF_ERROR(RunTurn(*servers[which], options, turn, results[which]));
-      BERTH_RETURN_IF_ERROR(RunExecs(*servers[which], options, turn, results[which]));
+      BERTH_RETURN_IF_ERROR(
+          RunExecs(*servers[which], sleepers[which], options, turn, results[which]));
     }
   }
-  for (Server* server : {&fast, &slow}) {
-    BERTH_RETURN_IF_ERROR(server->StopContainer(kSleeper));
-    BERTH_RETURN_IF_ERROR(server->TearDown());
+  for (int i = 0; i < 2; ++i) {
+    BERTH_RETURN_IF_ERROR(sleepers[i].Stop());
+    BERTH_RETURN_IF_ERROR(servers[i]->TearDown());
   }
   std::cout << TableReport(fast_results, slow_results);
   BERTH_RETURN_IF_ERROR(WriteJson(options, fast_results, slow_results));
