@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,21 +82,29 @@ absl::Status WriteNewFile(const std::string& path, absl::string_view data, mode_
   return absl::OkStatus();
 }
 
-// Moves `parent`/`name` out of the way under a name that no task can have, then removes it: a
-// killed daemon leaves either the whole directory or one that List removes.
+// Moves `parent`/`name` out of the way under a name that no task and no other removal has: a
+// killed daemon leaves either the whole directory or one that List removes. The new path; empty
+// when there is no such directory.
+absl::StatusOr<std::string> HideDirectory(const std::string& parent, const std::string& name) {
+  const std::string path = absl::StrCat(parent, "/", name);
+  uint64_t unique = 0;
+  if (::getrandom(&unique, sizeof unique, 0) != sizeof unique) {
+    return ErrnoStatus(errno, "getrandom", "for a name to remove a bundle under");
+  }
+  std::string hidden = absl::StrCat(parent, "/.", absl::Hex(unique, absl::kZeroPad16));
+  if (::rename(path.c_str(), hidden.c_str()) == 0) return hidden;
+  if (errno == ENOENT) return std::string();
+  return ErrnoStatus(errno, "rename", path);
+}
+
+absl::Status DiscardDirectory(const std::string& path) {
+  if (path.empty()) return absl::OkStatus();
+  return Annotate(RemoveTreeAt(BorrowedFd(AT_FDCWD), path), absl::StrCat("remove ", path));
+}
+
 absl::Status RemoveDirectory(const std::string& parent, const std::string& name) {
-  const auto directory = OpenFile(parent, O_RDONLY | O_DIRECTORY);
-  if (!directory.ok()) {
-    return ErrnoOf(directory.status()) == ENOENT ? absl::OkStatus() : directory.status();
-  }
-  const std::string hidden = absl::StrCat(".", name);
-  BERTH_RETURN_IF_ERROR(RemoveTreeAt(*directory, hidden)) << "remove the rest of " << name;
-  if (::renameat(directory->get(), name.c_str(), directory->get(), hidden.c_str()) != 0) {
-    if (errno == ENOENT) return absl::OkStatus();
-    return ErrnoStatus(errno, "rename", absl::StrCat(parent, "/", name));
-  }
-  BERTH_RETURN_IF_ERROR(RemoveTreeAt(*directory, hidden)) << "remove " << parent << "/" << name;
-  return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(const std::string hidden, HideDirectory(parent, name));
+  return DiscardDirectory(hidden);
 }
 
 // Foreign runtimes mount on the host. umount2 says EINVAL where nothing is mounted (any more).
@@ -177,11 +186,22 @@ absl::StatusOr<std::string> BundleStore::ShimBinaryOf(const TaskKey& key) const 
   return binary;
 }
 
-absl::Status BundleStore::Remove(const TaskKey& key) const {
-  const std::string parent = absl::StrCat(bundles_, "/", key.ns);
+absl::StatusOr<HiddenBundle> BundleStore::Hide(const TaskKey& key) const {
   BERTH_RETURN_IF_ERROR(DetachMounts(absl::StrCat(PathOf(key), "/rootfs")));
-  BERTH_RETURN_IF_ERROR(RemoveDirectory(parent, key.id));
-  return RemoveDirectory(absl::StrCat(works_, "/", key.ns), key.id);
+  HiddenBundle hidden;
+  BERTH_ASSIGN_OR_RETURN(hidden.bundle, HideDirectory(absl::StrCat(bundles_, "/", key.ns), key.id));
+  BERTH_ASSIGN_OR_RETURN(hidden.work, HideDirectory(absl::StrCat(works_, "/", key.ns), key.id));
+  return hidden;
+}
+
+absl::Status BundleStore::Discard(const HiddenBundle& hidden) const {
+  BERTH_RETURN_IF_ERROR(DiscardDirectory(hidden.bundle));
+  return DiscardDirectory(hidden.work);
+}
+
+absl::Status BundleStore::Remove(const TaskKey& key) const {
+  BERTH_ASSIGN_OR_RETURN(const HiddenBundle hidden, Hide(key));
+  return Discard(hidden);
 }
 
 absl::StatusOr<std::vector<TaskKey>> BundleStore::List() const {

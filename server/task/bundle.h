@@ -1,7 +1,7 @@
 // The directories of tasks: STATE/io.containerd.runtime.v2.task/<namespace>/<id>, in the shape that
 // other programs know from containerd.
 //
-// Invariant: a bundle exists under its name from Create to Remove; what is half removed has a name
+// Invariant: a bundle exists under its name from Create to Hide; what is half removed has a name
 // that begins with a dot, and the next List finishes it. A bundle without a journal is half made.
 // docs/formats/bundle.md lists the files. Blocks: every method touches the disk, so they run on an
 // executor. Thread-safe (for different bundles). Owned by TaskManager.
@@ -37,6 +37,12 @@ struct BundleContents {
   std::string address;  // of our own shim's socket, "unix://..."; a foreign one writes it itself
 };
 
+// The directories of a bundle that is out of sight; empty where there was none.
+struct HiddenBundle {
+  std::string bundle;
+  std::string work;
+};
+
 class BundleStore {
  public:
   // `state` and `root` are the daemon's STATE and ROOT.
@@ -48,8 +54,13 @@ class BundleStore {
   absl::Status Create(const TaskKey& key, const BundleContents& contents) const;
   // The path of the foreign shim that runs in a bundle; empty for our own.
   absl::StatusOr<std::string> ShimBinaryOf(const TaskKey& key) const;
-  // Removes a bundle; a missing one is no error. What is mounted on its rootfs (foreign runtimes
-  // mount there) is detached first. Errors: FAILED_PRECONDITION when something stays mounted.
+  // Takes a bundle out of sight in one step, after which its name is free: a missing one is no
+  // error. What is mounted on its rootfs (foreign runtimes mount there) is detached first.
+  // Errors: FAILED_PRECONDITION when something stays mounted.
+  absl::StatusOr<HiddenBundle> Hide(const TaskKey& key) const;
+  // Removes what Hide left: many calls on a disk, for which no client need wait.
+  absl::Status Discard(const HiddenBundle& hidden) const;
+  // Both.
   absl::Status Remove(const TaskKey& key) const;
   // All bundles, and a first removal of what an earlier daemon left half removed.
   absl::StatusOr<std::vector<TaskKey>> List() const;

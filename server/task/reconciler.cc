@@ -183,17 +183,23 @@ void Reconciler::Announce(const Job& job, const TaskEnd& end) const {
 
 void Reconciler::RemoveBundle(const JobPtr& job) {
   executor_.PostContinuation(
-      [this, alive = alive_, loop = &loop_, job, bundles = &bundles_]() mutable {
+      [this, alive = alive_, loop = &loop_, log = &log_, job, bundles = &bundles_] {
         // The socket first: the bundle is what the next daemon would find it by.
         if (!job->bundle.socket_path.empty()) ::unlink(job->bundle.socket_path.c_str());
-        absl::Status removed = bundles->Remove(job->bundle.key);
-        loop->Post([this, alive, job = std::move(job), removed = std::move(removed)]() mutable {
+        const absl::StatusOr<HiddenBundle> hidden = bundles->Hide(job->bundle.key);
+        loop->Post([this, alive, loop_job = job, removed = hidden.status()]() mutable {
           if (!*alive) return;
           if (!removed.ok()) {
-            return Retry(job, removed, [this](const JobPtr& again) { RemoveBundle(again); });
+            return Retry(loop_job, removed, [this](const JobPtr& again) { RemoveBundle(again); });
           }
-          if (job->callbacks.on_removed) job->callbacks.on_removed();
+          if (loop_job->callbacks.on_removed) loop_job->callbacks.on_removed();
         });
+        // The name is free, and nobody waits for the files to go.
+        if (!hidden.ok()) return;
+        const absl::Status discarded = bundles->Discard(*hidden);
+        if (discarded.ok()) return;
+        log->Warning("ignoring that a bundle's files remain; the next start tries again",
+                     {{"error", discarded}});
       });
 }
 
