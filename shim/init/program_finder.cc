@@ -34,7 +34,7 @@ const char* Reason(int error) {
     case EPERM:
       return "permission denied";
     case EISDIR:
-      return "is a directory";
+      return "permission denied";  // what callers look for, and what execve says
     case ENOTDIR:
       return "not a directory";
     default:
@@ -46,6 +46,7 @@ const char* Hint(int error) {
   if (error == EACCES) {
     return ": its execute bit is not set for this user, or its filesystem is mounted noexec";
   }
+  if (error == EISDIR) return ": it is a directory";
   return "";
 }
 

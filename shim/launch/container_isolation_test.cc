@@ -132,6 +132,11 @@ TEST_F(ContainerTest, CopiesUpIntoATmpfs) {
   EXPECT_EQ(*ReadFile(Path("rootfs/data/a/b")), "below");
 }
 
+TEST_F(ContainerTest, ATmpfsWhereTheImageHasNothingIsEverybodys) {
+  AddMount("/scratch", "tmpfs", "tmpfs", {"nosuid", "nodev", "tmpcopyup"});
+  EXPECT_TRUE(absl::StrContains(RunPayload({"stat", "/scratch"}).output, "mode=1777"));
+}
+
 TEST_F(ContainerTest, NamesTheFaultOfAMount) {
   AddMount("/x", "tmpfs", "tmpfs", {"size=banana"});
   Outcome run = RunPayload({"true"});

@@ -130,7 +130,8 @@ TEST_F(ContainerTest, SaysWhyAProgramCannotRun) {
            Case{"nosuch", absl::StatusCode::kNotFound, "executable file not found in $PATH"},
            Case{"/nosuch", absl::StatusCode::kNotFound, "no such file or directory"},
            Case{"/plain", absl::StatusCode::kPermissionDenied, "permission denied"},
-           Case{"/etc", absl::StatusCode::kFailedPrecondition, "is a directory"},
+           Case{"/etc", absl::StatusCode::kFailedPrecondition,
+                "permission denied (EISDIR): it is a directory"},
        }) {
     spec_.program = c.program;
     Outcome run = RunPayload({});

@@ -190,7 +190,9 @@ absl::Status Creation::PlanInit() {
   BERTH_ASSIGN_OR_RETURN(null_, OpenFile("/dev/null", O_RDWR));
   UniqueFd* const stdio[3] = {&options_.stdio.in, &options_.stdio.out, &options_.stdio.err};
   for (int i = 0; i < 3; ++i) {
-    plan.process.stdio[i] = stdio[i]->valid() ? stdio[i]->get() : null_.get();
+    // With a terminal the ends stay here: somebody may wait for the last copy of them to close.
+    plan.process.stdio[i] =
+        stdio[i]->valid() && !plan_->process.terminal ? stdio[i]->get() : null_.get();
   }
   for (const UniqueFd& fd : options_.preserved_fds) plan.process.preserved.push_back(fd.get());
   plan.process.seccomp = seccomp_.program().get();

@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +26,7 @@
 #include "shim/cgroup/hierarchy.h"
 #include "shim/init/protocol.h"
 #include "shim/launch/report_channel.h"
+#include "shim/launch/start_socket.h"
 #include "shim/security/seccomp_program.h"
 #include "shim/spec/names.h"
 #include "shim/spec/parse.h"
@@ -152,21 +152,7 @@ absl::Status HandOverListener(const CleanupRecord& record, BorrowedFd listener) 
 }
 
 absl::Status SeeThroughStart(const CleanupRecord& record, const std::string& socket_path) {
-  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (!socket.valid()) return ErrnoStatus(errno, "socket");
-  struct sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (socket_path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(absl::StrCat("socket path too long: ", socket_path));
-  }
-  socket_path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-  if (::connect(socket.get(), reinterpret_cast<struct sockaddr*>(&address), sizeof(address)) != 0) {
-    if (errno == ECONNREFUSED || errno == ENOENT) {
-      return absl::FailedPreconditionError(
-          "cannot start a container that is not created, or whose init has ended");
-    }
-    return ErrnoStatus(errno, "connect to", socket_path);
-  }
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd socket, ConnectForStart(socket_path));
   const init::Command command{init::CommandKind::kStart};
   if (::send(socket.get(), &command, sizeof(command), MSG_NOSIGNAL) < 0) {
     return ErrnoStatus(errno, "talk to the container's init");

@@ -23,12 +23,19 @@ struct CommandContext {
 
 using Command = absl::StatusOr<int> (*)(CommandContext& context);
 
+// How many arguments a command takes behind its options; a negative one is no limit.
+struct Arity {
+  int least = 1;
+  int most = 1;
+};
+
 struct CommandSpec {
   const char* name;
   const char* arguments;  // for help
   const char* help;
   Command run;
   std::vector<OptionSpec> options;
+  Arity arity;
 };
 
 const std::vector<CommandSpec>& AllCommands();

@@ -2,14 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "absl/cleanup/cleanup.h"
@@ -20,6 +13,7 @@
 #include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "shim/launch/start_socket.h"
 #include "shim/oci/commands.h"
 #include "shim/oci/console.h"
 #include "shim/oci/foreground.h"
@@ -27,25 +21,6 @@
 
 namespace berth::oci {
 namespace {
-
-// A listening socket for `start`, in the container's state directory.
-absl::StatusOr<UniqueFd> ListenForStart(const std::string& path) {
-  UniqueFd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (!listener.valid()) return ErrnoStatus(errno, "socket");
-  struct sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the path of ", path, " is too long for a socket: choose a shorter --root"));
-  }
-  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-  if (::fchmod(listener.get(), 0600) != 0 ||
-      ::bind(listener.get(), reinterpret_cast<struct sockaddr*>(&address), sizeof(address)) != 0 ||
-      ::listen(listener.get(), 1) != 0) {
-    return ErrnoStatus(errno, "listen on", path);
-  }
-  return listener;
-}
 
 absl::StatusOr<std::string> BundlePath(const CommandContext& context) {
   char path[PATH_MAX];
@@ -79,7 +54,7 @@ absl::StatusOr<ContainerRecord> RecordOf(const launch::Container& container, con
   ContainerRecord record;
   record.id = id;
   record.bundle = bundle;
-  record.created = absl::FormatTime(absl::RFC3339_full, absl::Now(), absl::UTCTimeZone());
+  record.created = absl::FormatTime("%Y-%m-%dT%H:%M:%E9SZ", absl::Now(), absl::UTCTimeZone());
   record.init_pid = container.init_pid();
   record.init_start_time_ticks = container.init_start_time_ticks();
   record.cgroup_paths = container.cgroup_paths();
@@ -93,6 +68,22 @@ absl::StatusOr<ContainerRecord> RecordOf(const launch::Container& container, con
   return record;
 }
 
+// Whoever leaves the container alone must hand its terminal to somebody.
+absl::Status DeliverConsole(const CommandContext& context, launch::Container& container,
+                            bool detached) {
+  const bool has_socket = context.options.Has("console-socket");
+  if (has_socket && (!detached || !container.terminal())) {
+    return absl::InvalidArgumentError(
+        "cannot use console socket if runc will not detach or allocate tty");
+  }
+  if (!detached || !container.terminal()) return absl::OkStatus();
+  if (!has_socket) {
+    return absl::InvalidArgumentError(
+        "cannot allocate tty if runc will detach without setting console socket");
+  }
+  return SendConsole(context.options.Get("console-socket"), container.TakeConsole());
+}
+
 enum class StartedBy { kThisProcess, kAnother };
 
 absl::StatusOr<Created> Create(CommandContext& context, Loop& loop, StartedBy starter) {
@@ -102,7 +93,8 @@ absl::StatusOr<Created> Create(CommandContext& context, Loop& loop, StartedBy st
   auto forget = absl::MakeCleanup([&] { context.store.Remove(id).IgnoreError(); });
   BERTH_ASSIGN_OR_RETURN(launch::CreateOptions options, ToCreateOptions(context, id, bundle));
   if (starter == StartedBy::kAnother) {
-    BERTH_ASSIGN_OR_RETURN(options.start_listener, ListenForStart(context.store.StartSocket(id)));
+    BERTH_ASSIGN_OR_RETURN(options.start_listener,
+                           launch::ListenForStart(context.store.StartSocket(id)));
   }
   Created created;
   created.container = std::make_unique<launch::Container>(loop);
@@ -118,13 +110,7 @@ absl::StatusOr<Created> Create(CommandContext& context, Loop& loop, StartedBy st
                            absl::StrCat(record->init_pid), 0644, Durability::kUnsynced);
   }
   const bool detached = starter == StartedBy::kAnother || context.options.Has("detach");
-  if (status.ok() && created.container->terminal() && detached) {
-    status =
-        context.options.Has("console-socket")
-            ? SendConsole(context.options.Get("console-socket"), created.container->TakeConsole())
-            : absl::InvalidArgumentError(
-                  "cannot allocate tty if runc will detach without setting console socket");
-  }
+  if (status.ok()) status = DeliverConsole(context, *created.container, detached);
   if (!status.ok()) {
     AwaitStatus(loop, [&](launch::Container::Done done) {
       created.container->Cleanup(std::move(done));
@@ -149,9 +135,9 @@ absl::StatusOr<int> RunStart(CommandContext& context) {
   BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, context.store.Load(id));
   const RuntimeState state = context.store.StateOf(record);
   if (state != RuntimeState::kCreated) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot start a container that has ",
-                     state == RuntimeState::kStopped ? "stopped" : "already started"));
+    return absl::FailedPreconditionError(state == RuntimeState::kStopped
+                                             ? "cannot start a container that has stopped"
+                                             : "cannot start an already running container");
   }
   const absl::Status started =
       launch::Container::StartDetached(ToCleanupRecord(record), context.store.StartSocket(id));

@@ -1,4 +1,4 @@
-// state, list, ps, kill, delete, pause, resume, update: the commands about a container that exists.
+// ps, kill, delete, pause, resume, update: the commands about a container that exists.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,7 +10,6 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "base/json/writer.h"
 #include "base/os/fd_factories.h"
@@ -32,17 +31,6 @@ constexpr absl::Duration kDeleteTimeout = absl::Seconds(30);
 absl::StatusOr<ContainerRecord> LoadArgument(const CommandContext& context) {
   BERTH_ASSIGN_OR_RETURN(const std::string id, ContainerArgument(context));
   return context.store.Load(id);
-}
-
-void WriteState(const CommandContext& context, const ContainerRecord& record,
-                json::Writer& writer) {
-  const RuntimeState state = context.store.StateOf(record);
-  writer.BeginObject().Key("ociVersion").String(record.oci_version).Key("id").String(record.id);
-  writer.Key("pid").Int(state == RuntimeState::kStopped ? 0 : record.init_pid);
-  writer.Key("status").String(RuntimeStateName(state)).Key("bundle").String(record.bundle);
-  writer.Key("rootfs").String(record.rootfs).Key("created").String(record.created);
-  if (record.annotations_json.size() > 2) writer.Key("annotations").Raw(record.annotations_json);
-  writer.Key("owner").String("").EndObject();
 }
 
 void Print(const std::string& text) { ::fwrite(text.data(), 1, text.size(), stdout); }
@@ -97,7 +85,7 @@ absl::Status AddNumber(const Options& options, absl::string_view option, absl::s
   }
   if (!absl::SimpleAtoi(text, &value)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("invalid value for ", option, ": ", options.Get(option)));
+        absl::StrCat("invalid value for ", option, ": '", options.Get(option), "'"));
   }
   writer.Key(member).Int(value < 0 ? value : value * unit);
   return absl::OkStatus();
@@ -146,41 +134,6 @@ launch::CleanupRecord ToCleanupRecord(const ContainerRecord& record) {
   return out;
 }
 
-absl::StatusOr<int> RunState(CommandContext& context) {
-  BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
-  json::Writer writer(json::Layout::kIndented);
-  WriteState(context, record, writer);
-  Print(writer.Take() + "\n");
-  return 0;
-}
-
-absl::StatusOr<int> RunList(CommandContext& context) {
-  BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> ids, context.store.List());
-  const bool as_json = context.options.Get("format", "table") == "json";
-  json::Writer writer;
-  writer.BeginArray();
-  if (!as_json && !context.options.Has("quiet")) {
-    Print(absl::StrFormat("%-27s %-11s %-11s %-35s %s\n", "ID", "PID", "STATUS", "BUNDLE",
-                          "CREATED"));
-  }
-  for (const std::string& id : ids) {
-    absl::StatusOr<ContainerRecord> record = context.store.Load(id);
-    if (!record.ok()) continue;  // being made, or being removed
-    if (as_json) {
-      WriteState(context, *record, writer);
-    } else if (context.options.Has("quiet")) {
-      Print(id + "\n");
-    } else {
-      const RuntimeState state = context.store.StateOf(*record);
-      Print(absl::StrFormat("%-27s %-11d %-11s %-35s %s\n", id,
-                            state == RuntimeState::kStopped ? 0 : record->init_pid,
-                            RuntimeStateName(state), record->bundle, record->created));
-    }
-  }
-  if (as_json) Print(writer.EndArray().Take() + "\n");
-  return 0;
-}
-
 absl::StatusOr<int> RunPs(CommandContext& context) {
   BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
   const cgroup::Cgroup group = cgroup::Cgroup::Open(record.cgroup_paths);
@@ -200,7 +153,8 @@ absl::StatusOr<int> RunPs(CommandContext& context) {
 absl::StatusOr<int> RunKill(CommandContext& context) {
   BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
   const std::string name = context.arguments.size() > 1 ? context.arguments[1] : "SIGTERM";
-  const std::optional<int> signal = spec::SignalNumber(name);
+  // Signal 0 asks whether the process is there.
+  const std::optional<int> signal = name == "0" ? 0 : spec::SignalNumber(name);
   if (!signal) return absl::InvalidArgumentError(absl::StrCat("unknown signal \"", name, "\""));
   const RuntimeState state = context.store.StateOf(record);
   if (context.options.Has("all")) {
@@ -248,8 +202,8 @@ absl::StatusOr<int> Freeze(CommandContext& context, RuntimeState from,
   BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
   const RuntimeState state = context.store.StateOf(record);
   if (state != from && !(from == RuntimeState::kRunning && state == RuntimeState::kCreated)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("container is not ", RuntimeStateName(from), ": ", RuntimeStateName(state)));
+    return absl::FailedPreconditionError(absl::StrCat("container not ", RuntimeStateName(from),
+                                                      ": it is ", RuntimeStateName(state)));
   }
   BERTH_ASSIGN_OR_RETURN(std::unique_ptr<Loop> loop, Loop::Create());
   BERTH_ASSIGN_OR_RETURN(
@@ -272,6 +226,9 @@ absl::StatusOr<int> RunResume(CommandContext& context) {
 
 absl::StatusOr<int> RunUpdate(CommandContext& context) {
   BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
+  if (context.store.StateOf(record) == RuntimeState::kStopped) {
+    return absl::FailedPreconditionError("container not running");
+  }
   std::string json;
   if (context.options.Has("resources")) {
     const std::string path = context.options.Get("resources");

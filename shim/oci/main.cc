@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "base/json/writer.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
+#include "base/status/status_macros.h"
 #include "shim/oci/arguments.h"
 #include "shim/oci/commands.h"
 #include "shim/oci/state_store.h"
@@ -55,21 +57,27 @@ std::vector<OptionSpec> RunSpecs() {
 
 const std::vector<CommandSpec>& AllCommands() {
   static const auto* const commands = new std::vector<CommandSpec>{
-      {"create", "<container-id>", "create a container", RunCreate, CreateSpecs()},
-      {"start", "<container-id>", "run the program of a created container", RunStart, {}},
-      {"run", "<container-id>", "create and start a container, and wait for it", RunRun,
-       RunSpecs()},
-      {"state", "<container-id>", "print the state of a container", RunState, {}},
+      {"create", "<container-id>", "create a container", RunCreate, CreateSpecs(), {}},
+      {"start", "<container-id>", "run the program of a created container", RunStart, {}, {}},
+      {"run",
+       "<container-id>",
+       "create and start a container, and wait for it",
+       RunRun,
+       RunSpecs(),
+       {}},
+      {"state", "<container-id>", "print the state of a container", RunState, {}, {}},
       {"kill",
        "<container-id> [signal]",
        "signal a container's init",
        RunKill,
-       {{"all", "a", OptionKind::kSwitch, "signal all of its processes"}}},
+       {{"all", "a", OptionKind::kSwitch, "signal all of its processes"}},
+       {1, 2}},
       {"delete",
        "<container-id>",
        "remove a container",
        RunDelete,
-       {{"force", "f", OptionKind::kSwitch, "kill it if it runs"}}},
+       {{"force", "f", OptionKind::kSwitch, "kill it if it runs"}},
+       {}},
       {"exec",
        "<container-id> <command> [args]",
        "run a further process in a container",
@@ -89,20 +97,23 @@ const std::vector<CommandSpec>& AllCommands() {
         {"detach", "d", OptionKind::kSwitch, "do not wait for it"},
         {"pid-file", "", OptionKind::kValue, "file that gets its pid"},
         {"console-socket", "", OptionKind::kValue, "unix socket that gets the terminal's master"},
-        {"preserve-fds", "", OptionKind::kValue, "number of further descriptors to pass"}}},
+        {"preserve-fds", "", OptionKind::kValue, "number of further descriptors to pass"}},
+       {1, -1}},
       {"list",
        "",
        "list containers",
        RunList,
        {{"format", "f", OptionKind::kValue, "table or json"},
-        {"quiet", "q", OptionKind::kSwitch, "ids only"}}},
+        {"quiet", "q", OptionKind::kSwitch, "ids only"}},
+       {0, 0}},
       {"ps",
        "<container-id> [ps options]",
        "list a container's processes",
        RunPs,
-       {{"format", "f", OptionKind::kValue, "table or json"}}},
-      {"pause", "<container-id>", "freeze a container", RunPause, {}},
-      {"resume", "<container-id>", "thaw a container", RunResume, {}},
+       {{"format", "f", OptionKind::kValue, "table or json"}},
+       {1, -1}},
+      {"pause", "<container-id>", "freeze a container", RunPause, {}, {}},
+      {"resume", "<container-id>", "thaw a container", RunResume, {}, {}},
       {"update",
        "<container-id>",
        "change a container's limits",
@@ -121,22 +132,25 @@ const std::vector<CommandSpec>& AllCommands() {
         {"cpuset-cpus", "", OptionKind::kValue, "list of processors"},
         {"cpuset-mems", "", OptionKind::kValue, "list of memory nodes"},
         {"pids-limit", "", OptionKind::kValue, "number of processes, -1 for no limit"},
-        {"blkio-weight", "", OptionKind::kValue, "10 to 1000"}}},
+        {"blkio-weight", "", OptionKind::kValue, "10 to 1000"}},
+       {}},
       {"events",
        "<container-id>",
        "print statistics",
        RunEvents,
        {{"stats", "", OptionKind::kSwitch, "once"},
-        {"interval", "", OptionKind::kValue, "between two (default: 5s)"}}},
+        {"interval", "", OptionKind::kValue, "between two (default: 5s)"}},
+       {}},
       {"spec",
        "",
        "write a config.json to start from",
        RunSpec,
        {{"bundle", "b", OptionKind::kValue, "directory (default: .)"},
-        {"rootless", "", OptionKind::kSwitch, "accepted and ignored"}}},
-      {"features", "", "print what this runtime can do", RunFeatures, {}},
-      {"checkpoint", "<container-id>", "not available yet", RunUnimplemented, {}},
-      {"restore", "<container-id>", "not available yet", RunUnimplemented, {}}};
+        {"rootless", "", OptionKind::kSwitch, "accepted and ignored"}},
+       {0, 0}},
+      {"features", "", "print what this runtime can do", RunFeatures, {}, {0, 0}},
+      {"checkpoint", "<container-id>", "not available yet", RunUnimplemented, {}, {0, -1}},
+      {"restore", "<container-id>", "not available yet", RunUnimplemented, {}, {0, -1}}};
   return *commands;
 }
 
@@ -188,41 +202,68 @@ void Report(const Options& global, const absl::Status& status) {
   if (file.ok()) WriteAll(*file, line).IgnoreError();  // there is nowhere left to tell
 }
 
-absl::StatusOr<int> Run(const Options& global, const std::vector<std::string>& words, size_t at,
-                        char** argv) {
+// runc's exit codes: 255 when exec could not run its program, so that the program's own 1 stays
+// apart from it; 3 for a command that does not exist.
+constexpr int kFailed = 1;
+constexpr int kUnknownCommand = 3;
+constexpr int kExecFailed = 255;
+
+absl::Status CheckArity(const CommandSpec& command, size_t count) {
+  const int given = static_cast<int>(count);
+  const Arity& arity = command.arity;
+  if (given >= arity.least && (arity.most < 0 || given <= arity.most)) return absl::OkStatus();
+  const std::string wanted = arity.least == arity.most ? absl::StrCat("exactly ", arity.least)
+                             : given < arity.least     ? absl::StrCat("a minimum of ", arity.least)
+                                                       : absl::StrCat("a maximum of ", arity.most);
+  return absl::InvalidArgumentError(absl::StrCat("\"", command.name, "\" requires ", wanted,
+                                                 " argument(s): ", command.name, " ",
+                                                 command.arguments));
+}
+
+absl::StatusOr<int> Dispatch(const Options& global, const CommandSpec& command,
+                             const std::vector<std::string>& words, size_t at, char** argv) {
+  std::vector<OptionSpec> specs = command.options;
+  specs.push_back({"help", "h", OptionKind::kSwitch, "show help"});
+  BERTH_ASSIGN_OR_RETURN(Options options, ParseOptions(specs, words, at));
+  if (options.Has("help")) {
+    PrintCommandHelp(command);
+    return 0;
+  }
+  BERTH_RETURN_IF_ERROR(CheckArity(command, words.size() - at));
+  const StateStore store(global.Get("root", "/run/berth-runtime"));
+  const auto driver = global.Has("systemd-cgroup") ? launch::CgroupDriver::kSystemd
+                                                   : launch::CgroupDriver::kCgroupfs;
+  // What clones into a container must not be there to be overwritten.
+  const absl::string_view name = command.name;
+  if (name == "create" || name == "run" || name == "exec") {
+    BERTH_RETURN_IF_ERROR(security::ProtectSelfImage(argv));
+  }
+  CommandContext context{store,
+                         driver,
+                         std::move(options),
+                         {words.begin() + static_cast<std::ptrdiff_t>(at), words.end()}};
+  return command.run(context);
+}
+
+int Run(const Options& global, const std::vector<std::string>& words, size_t at, char** argv) {
   const std::string name = words[at++];
   if (name == "help") {
     PrintHelp();
     return 0;
   }
-  for (const CommandSpec& command : AllCommands()) {
-    if (name != command.name) continue;
-    std::vector<OptionSpec> specs = command.options;
-    specs.push_back({"help", "h", OptionKind::kSwitch, "show help"});
-    // What follows an exec's container id belongs to its program; elsewhere options may stand
-    // behind.
-    absl::StatusOr<Options> options = ParseOptions(specs, words, at);
-    if (!options.ok()) return options.status();
-    if (options->Has("help")) {
-      PrintCommandHelp(command);
-      return 0;
-    }
-    const StateStore store(global.Get("root", "/run/berth-runtime"));
-    const auto driver = global.Has("systemd-cgroup") ? launch::CgroupDriver::kSystemd
-                                                     : launch::CgroupDriver::kCgroupfs;
-    // What clones into a container must not be there to be overwritten.
-    if (name == "create" || name == "run" || name == "exec") {
-      absl::Status status = security::ProtectSelfImage(argv);
-      if (!status.ok()) return status;
-    }
-    CommandContext context{store,
-                           driver,
-                           *std::move(options),
-                           {words.begin() + static_cast<std::ptrdiff_t>(at), words.end()}};
-    return command.run(context);
+  const std::vector<CommandSpec>& commands = AllCommands();
+  const auto command = std::find_if(commands.begin(), commands.end(),
+                                    [&](const CommandSpec& spec) { return name == spec.name; });
+  if (command == commands.end()) {
+    Report(global, absl::InvalidArgumentError(
+                       absl::StrCat("no such command: ", name, "; see berth-runtime --help")));
+    return kUnknownCommand;
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("no such command: ", name, "; see berth-runtime --help"));
+  absl::StatusOr<int> code = Dispatch(global, *command, words, at, argv);
+  if (code.ok()) return *code;
+  const bool launches = name == "create" || name == "run" || name == "exec";
+  Report(global, launches ? Annotate(code.status(), absl::StrCat(name, " failed")) : code.status());
+  return name == "exec" ? kExecFailed : kFailed;
 }
 
 int Main(int argc, char** argv) {
@@ -233,20 +274,17 @@ int Main(int argc, char** argv) {
   absl::StatusOr<Options> global = ParseOptions(GlobalOptions(), words, at);
   if (!global.ok()) {
     ::fprintf(stderr, "berth-runtime: %s\n", std::string(global.status().message()).c_str());
-    return 1;
+    return kFailed;
   }
   if (global->Has("version")) {
-    ::printf("berth-runtime version 0.1.0\nspec: 1.2.0\n");
+    ::printf("berth-runtime version 0.1.0\nspec: 1.3.0\n");
     return 0;
   }
   if (global->Has("help") || at >= words.size()) {
     PrintHelp();
     return 0;
   }
-  absl::StatusOr<int> code = Run(*global, words, at, argv);
-  if (code.ok()) return *code;
-  Report(*global, code.status());
-  return 1;
+  return Run(*global, words, at, argv);
 }
 
 }  // namespace

@@ -119,23 +119,27 @@ TEST_F(RuntimeCliTest, GoesThroughTheWholeLifecycle) {
   EXPECT_EQ(::access((directory_ + "/poststart").c_str(), F_OK), 0);
   Result second = Run({"start", "c"});
   EXPECT_EQ(second.code, 1);
-  EXPECT_TRUE(absl::StrContains(second.out, "already started")) << second.out;
+  EXPECT_TRUE(absl::StrContains(second.out, "cannot start an already running container"))
+      << second.out;
   const std::string pid = *ReadFile(directory_ + "/pid");
   EXPECT_EQ(Run({"ps", "--format", "json", "c"}).out, absl::StrCat("[", pid, "]\n"));
   EXPECT_TRUE(absl::StrContains(Run({"ps", "c"}).out, pid));
   EXPECT_TRUE(absl::StrContains(Run({"list", "-f", "json"}).out, absl::StrCat("\"pid\":", pid)));
   EXPECT_EQ(Run({"list", "-q"}).out, "c\n");
+  EXPECT_TRUE(absl::StrContains(Run({"list"}).out, absl::StrCat("c           ", pid)));
+  EXPECT_EQ(Run({"kill", "c", "0"}).code, 0);
   EXPECT_TRUE(absl::StrContains(Run({"events", "--stats", "c"}).out, "\"type\":\"stats\""));
   EXPECT_EQ(Run({"update", "--pids-limit", "50", "c"}).code, 0);
   EXPECT_EQ(Run({"pause", "c"}).code, 0);
   EXPECT_EQ(StatusOf("c"), "paused");
-  EXPECT_EQ(Run({"exec", "c", "payload", "true"}).code, 1);
+  EXPECT_EQ(Run({"exec", "c", "payload", "true"}).code, 255);
   EXPECT_EQ(Run({"resume", "c"}).code, 0);
   EXPECT_TRUE(
       absl::StrContains(Run({"delete", "c"}).out, "cannot delete container c that is not stopped"));
   EXPECT_EQ(Run({"kill", "c", "TERM"}).code, 0);
   EXPECT_TRUE(Becomes("stopped"));
   EXPECT_TRUE(absl::StrContains(Run({"kill", "c"}).out, "container not running"));
+  EXPECT_EQ(Run({"update", "--pids-limit", "5", "c"}).code, 1);
   EXPECT_EQ(Run({"delete", "c"}).code, 0);
   EXPECT_TRUE(absl::StrContains(Run({"state", "c"}).out, "container does not exist"));
 }
@@ -155,7 +159,7 @@ TEST_F(RuntimeCliTest, ExecsWithOptionsAndFromAFile) {
                   .ok());
   EXPECT_EQ(Run({"exec", "--process", directory_ + "/process.json", "c"}).out, "from file\n");
   Result missing = Run({"exec", "c", "nosuch"});
-  EXPECT_EQ(missing.code, 1);
+  EXPECT_EQ(missing.code, 255);
   auto log = json::Document::Parse(*ReadFile(directory_ + "/log"));
   ASSERT_TRUE(log.ok()) << log.status();
   EXPECT_TRUE(
@@ -214,7 +218,11 @@ TEST_F(RuntimeCliTest, TellsWhatItCanDoAndWhatNot) {
   ASSERT_TRUE(features.ok()) << features.status();
   EXPECT_EQ(features->root().Find("hooks").size(), 6u);
   Result unknown = Run({"frobnicate"});
-  EXPECT_EQ(unknown.code, 1);
+  EXPECT_EQ(unknown.code, 3);
+  EXPECT_TRUE(absl::StrContains(Run({"create"}).out, "requires exactly 1 argument"));
+  EXPECT_TRUE(absl::StrContains(Run({"state", "a", "b"}).out, "requires exactly 1 argument"));
+  EXPECT_TRUE(absl::StrContains(Run({"kill", "a", "TERM", "c"}).out, "requires a maximum of 2"));
+  EXPECT_EQ(Run({"list", "-f", "json"}).out, "null\n");
   EXPECT_TRUE(absl::StrContains(unknown.out, "no such command: frobnicate")) << unknown.out;
   EXPECT_TRUE(absl::StrContains(Run({"checkpoint", "c"}).out, "not available"));
   EXPECT_TRUE(absl::StrContains(Run({"create", "../x"}).out, "invalid container ID format"));

@@ -95,7 +95,8 @@ absl::StatusOr<ContainerRecord> StateStore::Load(const std::string& id) const {
   if (!ValidId(id)) {
     return absl::InvalidArgumentError(absl::StrCat("invalid container ID format: \"", id, "\""));
   }
-  absl::StatusOr<std::string> text = ReadFile(Directory(id) + "/state.json");
+  const std::string path = Directory(id) + "/state.json";
+  absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) {
     if (ErrnoOf(text.status()) == ENOENT) {
       return absl::NotFoundError(absl::StrCat("container does not exist: ", id));
@@ -111,6 +112,8 @@ absl::StatusOr<ContainerRecord> StateStore::Load(const std::string& id) const {
   }
   ContainerRecord record;
   record.id = id;
+  struct stat info;
+  if (::stat(path.c_str(), &info) == 0) record.owner = info.st_uid;
   record.bundle = std::string(root.Find("bundle").text());
   record.rootfs = std::string(root.Find("rootfs").text());
   record.oci_version = std::string(root.Find("ociVersion").text());

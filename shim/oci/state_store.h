@@ -27,6 +27,7 @@ struct ContainerRecord {
   pid_t init_pid = -1;
   uint64_t init_start_time_ticks = 0;
   std::vector<std::string> cgroup_paths;
+  uid_t owner = 0;  // of the state file; not in it
 };
 
 // OCI's states, and runc's "paused".

@@ -73,10 +73,17 @@ bool HasMode(const spec::MountPlan& mount) {
                      [](const std::string& option) { return absl::StartsWith(option, "mode="); });
 }
 
+bool IsThere(int root, const char* path) {
+  const int fd = OpenInside(root, path, O_PATH);
+  if (fd >= 0) ::close(fd);
+  return fd >= 0;
+}
+
 int MountPlain(init::Reporter& report, const spec::MountPlan& mount, const MountContext& context,
                uint64_t attributes) {
   // CVE-2019-19921's class: a /proc that is a link could be pointed elsewhere by another container.
   const bool strict = mount.destination_no_follow || mount.type == "proc" || mount.type == "sysfs";
+  const bool covers = mount.type == "tmpfs" && IsThere(context.root, mount.destination.c_str());
   const int target = OpenOrMakeTarget(report, context.root, mount.destination.c_str(),
                                       TargetKind::kDirectory, strict ? RESOLVE_NO_SYMLINKS : 0);
   FilesystemRequest request;
@@ -91,15 +98,16 @@ int MountPlain(init::Reporter& report, const spec::MountPlan& mount, const Mount
       (mount.type == "tmpfs" || mount.type == "devpts" || mount.type == "mqueue")) {
     request.label = context.mount_label->c_str();
   }
-  // A tmpfs over a directory keeps that directory's mode unless the options say otherwise.
+  // A tmpfs over a directory of the image keeps that directory's mode unless the options say
+  // otherwise; elsewhere it is everybody's, as the kernel makes it.
   char mode[32];
   struct stat info;
-  if (mount.type == "tmpfs" && !HasMode(mount) && ::fstat(target, &info) == 0) {
+  if (covers && !HasMode(mount) && ::fstat(target, &info) == 0) {
     ::snprintf(mode, sizeof(mode), "mode=%o", info.st_mode & 07777);
     request.first_option = mode;
   }
   const int mounted = MountFilesystem(report, request, target);
-  if (mount.copy_up) CopyUp(report, target, mounted, mount.destination.c_str());
+  if (mount.copy_up && covers) CopyUp(report, target, mounted, mount.destination.c_str());
   ::close(target);
   if (!mount.tree.empty()) {
     Attributes tree;
