@@ -67,17 +67,26 @@ Copier::Copier(UniqueFd source, UniqueFd sink, SinkFailure sink_failure, OnEnd o
 
 void Copier::Run() {
   for (int i = 0; i < kMovesPerEvent; ++i) {
-    const Step step = !pending_.empty() ? WritePending() : splice_ ? Splice() : ReadAndWrite();
+    const bool tapped = tap_ != nullptr && tap_->Wants();
+    const Step step = !pending_.empty()                                     ? WritePending()
+                      : tapped && !tap_->HasRoom()                          ? Step::kWaitForTap
+                      : splice_ && !tapped && sink_full_ == SinkFull::kWait ? Splice()
+                                                                            : ReadAndWrite();
     if (step == Step::kAgain) continue;
     if (step == Step::kEnd) return End();  // may destroy this
     return WaitFor(step);
   }
 }
 
+void Copier::Resume() {
+  if (ended_) return;
+  (void)source_watch_.SetEvents(EPOLLIN);
+}
+
 void Copier::WaitFor(Step step) {
   const bool sink_is_full = step == Step::kWaitForSink && sink_watch_.active();
-  (void)source_watch_.SetEvents(
-      sink_is_full ? 0u : uint32_t{EPOLLIN});  // both were accepted at the start
+  const bool reads = !sink_is_full && step != Step::kWaitForTap;
+  (void)source_watch_.SetEvents(reads ? uint32_t{EPOLLIN} : 0u);  // was accepted at the start
   if (sink_watch_.active()) (void)sink_watch_.SetEvents(sink_is_full ? uint32_t{EPOLLOUT} : 0u);
 }
 
@@ -102,6 +111,7 @@ Copier::Step Copier::ReadAndWrite() {
   if (got < 0 && WouldBlock(errno)) return Step::kWaitForSource;
   // A terminal's master reads EIO once no process holds the other side.
   if (got <= 0) return Step::kEnd;
+  if (tap_ != nullptr && tap_->Wants()) tap_->Take(absl::string_view(buffer, got));
   if (!sink_.valid()) {
     discarded_bytes_ += got;
     return Step::kAgain;
@@ -113,6 +123,10 @@ Copier::Step Copier::ReadAndWrite() {
     return SinkFailed();
   }
   const size_t done = written < 0 ? 0 : written;
+  if (sink_full_ == SinkFull::kDrop) {
+    discarded_bytes_ += got - done;
+    return Step::kAgain;
+  }
   pending_.assign(buffer + done, got - done);
   return Step::kAgain;
 }

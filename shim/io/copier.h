@@ -1,8 +1,9 @@
 // Moves bytes from one descriptor to another on the loop, for as long as there are any.
 //
 // Invariant: never blocks and holds at most one buffer; while the sink is full the source is not
-// read. Between two pipes the bytes stay in the kernel (splice). With SinkFailure::kDiscard a sink
-// that fails is given up and the source is emptied all the same, so that whoever writes to it
+// read (or, with SinkFull::kDrop, what comes is thrown away and counted). Between two pipes the
+// bytes stay in the kernel (splice), but while a Tap wants copies. With SinkFailure::kDiscard a
+// sink that fails is given up and the source is emptied all the same, so that whoever writes to it
 // neither blocks nor dies. Loop-only. Owned by a ProcessIo.
 #ifndef BERTH_SHIM_IO_COPIER_H_
 #define BERTH_SHIM_IO_COPIER_H_
@@ -13,14 +14,26 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/loop/loop.h"
 #include "base/os/unique_fd.h"
 
 namespace berth::io {
 
+// Gets a copy of what passes.
+class Tap {
+ public:
+  virtual ~Tap() = default;
+  virtual bool Wants() const = 0;
+  // False: nothing more is read until somebody calls Copier::Resume.
+  virtual bool HasRoom() const = 0;
+  virtual void Take(absl::string_view bytes) = 0;
+};
+
 class Copier {
  public:
   enum class SinkFailure { kEnd, kDiscard };
+  enum class SinkFull { kWait, kDrop };
   // Runs once, from the loop: the source has ended, or the sink has failed with kEnd. Both
   // descriptors are closed by then. The copier may be destroyed inside.
   using OnEnd = absl::AnyInvocable<void()>;
@@ -29,12 +42,18 @@ class Copier {
   static absl::StatusOr<std::unique_ptr<Copier>> Start(Loop& loop, UniqueFd source, UniqueFd sink,
                                                        SinkFailure sink_failure, OnEnd on_end);
 
+  // Before any byte is read. `tap` outlives the copier.
+  void set_tap(Tap* tap) { tap_ = tap; }
+  void set_sink_full(SinkFull sink_full) { sink_full_ = sink_full; }
+  // The tap has room again, or wants copies from now on.
+  void Resume();
+
   bool ended() const { return ended_; }
-  // Bytes that were read and reached nobody.
+  // Bytes that were read and did not reach the sink.
   uint64_t discarded_bytes() const { return discarded_bytes_; }
 
  private:
-  enum class Step { kAgain, kWaitForSource, kWaitForSink, kEnd };
+  enum class Step { kAgain, kWaitForSource, kWaitForSink, kWaitForTap, kEnd };
 
   Copier(UniqueFd source, UniqueFd sink, SinkFailure sink_failure, OnEnd on_end);
   void Run();
@@ -49,6 +68,8 @@ class Copier {
   UniqueFd sink_;
   const SinkFailure sink_failure_;
   OnEnd on_end_;
+  Tap* tap_ = nullptr;
+  SinkFull sink_full_ = SinkFull::kWait;
   FdWatch source_watch_;  // after the descriptors: the watches go first
   FdWatch sink_watch_;    // inactive for a regular file, which is never full
   bool splice_ = false;   // both are pipes

@@ -15,30 +15,15 @@
 namespace berth::io {
 namespace {
 
-constexpr mode_t kLogMode = 0644;
-constexpr mode_t kLogDirectoryMode = 0755;
-
 absl::StatusOr<bool> IsFifo(const std::string& path) {
   struct stat info;
   if (::stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, "stat", path);
   return S_ISFIFO(info.st_mode);
 }
 
-absl::StatusOr<Output> OpenLogFile(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash > 0) {
-    BERTH_RETURN_IF_ERROR(EnsureDirectory(path.substr(0, slash), kLogDirectoryMode));
-  }
-  Output output;
-  BERTH_ASSIGN_OR_RETURN(
-      output.sink, OpenFile(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, kLogMode));
-  return output;
-}
-
 }  // namespace
 
 absl::StatusOr<Output> OpenOutput(const Target& target) {
-  if (target.kind == TargetKind::kFile) return OpenLogFile(target.path);
   BERTH_ASSIGN_OR_RETURN(const bool fifo, IsFifo(target.path));
   Output output;
   auto sink = OpenFile(target.path, O_WRONLY | O_NONBLOCK | O_NOCTTY | (fifo ? 0 : O_APPEND));

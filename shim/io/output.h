@@ -17,7 +17,7 @@ struct Output {
   UniqueFd keep;  // a FIFO's reading end, which is never read
 };
 
-// `target` is a path or a file. Errors: UNAVAILABLE for a FIFO that nobody reads yet (try again);
+// `target` is a path. Errors: UNAVAILABLE for a FIFO that nobody reads yet (try again);
 // NOT_FOUND for a path that does not exist.
 absl::StatusOr<Output> OpenOutput(const Target& target);
 

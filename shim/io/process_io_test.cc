@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,7 +49,17 @@ class ProcessIoTest : public ::testing::Test {
     }
     return done();
   }
+  static absl::StatusOr<Forked> ForkNow() {
+    Forked forked;
+    forked.pid = ::fork();
+    if (forked.pid > 0) {
+      last_pid_ = forked.pid;
+      forked.pidfd = *OpenPidFd(forked.pid);
+    }
+    return forked;
+  }
   absl::Status Open(Request request) {
+    request.fork = ForkNow;
     request.container_id = "the-container";
     request.namespace_name = "the-namespace";
     io_ = std::make_unique<ProcessIo>(*loop_, std::move(request));
@@ -98,6 +109,7 @@ class ProcessIoTest : public ::testing::Test {
     return absl::Now() - begin;
   }
 
+  static inline pid_t last_pid_ = 0;
   std::unique_ptr<Loop> loop_;
   std::string directory_;
   std::unique_ptr<ProcessIo> io_;
@@ -223,6 +235,55 @@ TEST_F(ProcessIoTest, FileIsMadeWithItsDirectoryAndAppendedTo) {
     Drain(absl::Seconds(10));
   }
   EXPECT_EQ(*ReadFile(Path("logs/x/app.log")), "out\nerr\nout\nerr\n");
+}
+
+TEST_F(ProcessIoTest, LogAndAttachedClientGetTheSameAndTheInputIsTheClients) {
+  AttachHub hub(*loop_, AttachHub::Terminal::kNo, AttachHub::Input::kFirstClient);
+  const std::string uri = absl::StrCat("berth-log://", Path("c.log"), "?driver=cri");
+  ASSERT_TRUE(
+      Open(Request{.in = "berth-attach://?once=true", .out = uri, .err = uri, .hub = &hub}).ok());
+  SocketPair pair = *MakeSocketPair(SOCK_STREAM | SOCK_NONBLOCK);
+  hub.Add(std::move(pair.first), attach::Hello{.input = true}, "word\n");
+  ChildProcess child = Run("read line; echo got $line; echo problem >&2; cat");
+  ASSERT_TRUE(WriteAll(pair.second, "rest\n").ok());
+  ASSERT_EQ(::shutdown(pair.second.get(), SHUT_WR), 0);
+  EXPECT_EQ(WaitFor(child).ExitCode(), 0);
+  io_->ProcessEnded();
+  const std::string frames = ReadToEnd(pair.second);
+  EXPECT_NE(frames.find("got word\n"), std::string::npos);
+  EXPECT_NE(frames.find("problem\n"), std::string::npos);
+  EXPECT_NE(frames.find("rest\n"), std::string::npos);
+  Drain(absl::Seconds(10));
+  const std::string log = *ReadFile(Path("c.log"));
+  EXPECT_NE(log.find(" stdout F got word\n"), std::string::npos) << log;
+  EXPECT_NE(log.find(" stderr F problem\n"), std::string::npos) << log;
+  EXPECT_NE(log.find(" stdout F rest\n"), std::string::npos) << log;
+  EXPECT_EQ(io_->log_counters()->records.load(), 3u);
+}
+
+TEST_F(ProcessIoTest, StalledLogStopsNeitherTheLoopNorANonBlockingWriter) {
+  const std::string uri =
+      absl::StrCat("berth-log://", Path("c.log"), "?mode=non-blocking&max-buffer-size=65536");
+  ASSERT_TRUE(Open(Request{.in = "", .out = uri, .err = ""}).ok());
+  ASSERT_EQ(::kill(last_pid_, SIGSTOP), 0);
+  ChildProcess child = Run("head -c 1000000 /dev/zero");
+  EXPECT_EQ(WaitFor(child).ExitCode(), 0);
+  EXPECT_LT(Drain(absl::Milliseconds(100)), absl::Seconds(5));
+  EXPECT_EQ(io_->discarded_bytes(), 1000000u - 65536u);
+}
+
+TEST_F(ProcessIoTest, StalledLogMakesABlockingWriterWait) {
+  const std::string uri = absl::StrCat("berth-log://", Path("c.log"));
+  ASSERT_TRUE(Open(Request{.in = "", .out = uri, .err = ""}).ok());
+  ASSERT_EQ(::kill(last_pid_, SIGSTOP), 0);
+  ChildProcess child = Run("yes x | head -n 200000");
+  ASSERT_TRUE(loop_->RunOnce(absl::Milliseconds(300)).ok());
+  EXPECT_FALSE(child.Wait(absl::ZeroDuration()).ok());
+  ASSERT_EQ(::kill(last_pid_, SIGCONT), 0);
+  EXPECT_EQ(WaitFor(child).ExitCode(), 0);
+  Drain(absl::Seconds(10));
+  EXPECT_EQ(io_->log_counters()->records.load(), 200'000u);
+  EXPECT_EQ(io_->discarded_bytes(), 0u);
 }
 
 TEST_F(ProcessIoTest, FullDiskDiscardsAndDoesNotStopTheWriter) {

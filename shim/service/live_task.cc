@@ -15,6 +15,8 @@
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "proto/containerd/events/task.pb.h"
+#include "shim/io/target.h"
+#include "shim/launch/clone.h"
 #include "shim/service/timestamp.h"
 
 namespace berth::service {
@@ -45,7 +47,29 @@ LiveTask::~LiveTask() {
 // --- Create
 // ---------------------------------------------------------------------------------------
 
-std::unique_ptr<io::ProcessIo> LiveTask::MakeIo(const task::Stdio& stdio) const {
+std::unique_ptr<io::AttachHub> LiveTask::MakeHub(const task::Stdio& stdio) const {
+  auto input = io::AttachHub::Input::kNone;
+  // A malformed word is told when the streams are opened.
+  if (const auto in = io::ParseTarget(stdio.in); in.ok() && in->kind == io::TargetKind::kAttach) {
+    input = in->input_end == io::Target::InputEnd::kFirstClient ? io::AttachHub::Input::kFirstClient
+                                                                : io::AttachHub::Input::kStays;
+  }
+  return std::make_unique<io::AttachHub>(
+      context_.loop, stdio.terminal ? io::AttachHub::Terminal::kYes : io::AttachHub::Terminal::kNo,
+      input);
+}
+
+absl::StatusOr<io::AttachHub*> LiveTask::FindHub(const std::string& exec_id) const {
+  const auto found = members_.find(exec_id);
+  if (found == members_.end() || found->second->hub == nullptr) {
+    return absl::NotFoundError(
+        absl::StrCat("exec \"", exec_id, "\" of task \"", spec_.id, "\" not found"));
+  }
+  return found->second->hub.get();
+}
+
+std::unique_ptr<io::ProcessIo> LiveTask::MakeIo(const task::Stdio& stdio,
+                                                io::AttachHub& hub) const {
   io::Request request;
   request.in = stdio.in;
   request.out = stdio.out;
@@ -55,6 +79,11 @@ std::unique_ptr<io::ProcessIo> LiveTask::MakeIo(const task::Stdio& stdio) const 
   request.namespace_name = context_.namespace_name;
   request.pipe_uid = spec_.options.io_uid;
   request.pipe_gid = spec_.options.io_gid;
+  request.hub = &hub;
+  request.fork = []() -> absl::StatusOr<io::Forked> {
+    BERTH_ASSIGN_OR_RETURN(launch::Cloned cloned, launch::CloneChild(0, BorrowedFd(-1)));
+    return io::Forked{.pid = cloned.pid, .pidfd = std::move(cloned.pidfd)};
+  };
   return std::make_unique<io::ProcessIo>(context_.loop, std::move(request));
 }
 
@@ -71,7 +100,12 @@ void LiveTask::Create(Done<pid_t> done) {
   if (absl::Status status = journal_->Write(init.record); !status.ok()) {
     return FailCreate(std::move(status));
   }
-  init.io = MakeIo(spec_.stdio);
+  init.hub = MakeHub(spec_.stdio);
+  auto attach = io::AttachServer::Start(
+      context_.loop, spec_.bundle, [this](const std::string& exec_id) { return FindHub(exec_id); });
+  if (!attach.ok()) return FailCreate(Annotate(attach.status(), "attach socket"));
+  attach_ = *std::move(attach);
+  init.io = MakeIo(spec_.stdio, *init.hub);
   init.io->Open([this](absl::Status opened) { CreateContainer(std::move(opened)); });
 }
 
@@ -201,6 +235,7 @@ absl::Status LiveTask::AddExec(const std::string& exec_id, task::Stdio stdio,
     return Annotate(status, "journal of the exec");
   }
   exec->process_json = std::move(process_json);
+  exec->hub = MakeHub((*task_.Find(exec_id))->stdio);
   members_[exec_id] = std::move(exec);
   containerd::events::TaskExecAdded event;
   event.set_container_id(spec_.id);
@@ -217,7 +252,7 @@ void LiveTask::Start(const std::string& exec_id, Done<pid_t> done) {
     container_.Start([this](absl::Status status) { InitStarted(std::move(status)); });
     return;
   }
-  started.io = MakeIo((*task_.Find(exec_id))->stdio);
+  started.io = MakeIo((*task_.Find(exec_id))->stdio, *started.hub);
   started.io->Open([this, exec_id](absl::Status opened) { StartExec(exec_id, std::move(opened)); });
 }
 
@@ -317,6 +352,7 @@ void LiveTask::OnExit(const std::string& exec_id, uint32_t status) {
     // the usual answer.
     container_.Kill(SIGKILL, launch::KillScope::kAll).IgnoreError();
   }
+  if (ended.io != nullptr) ended.io->ProcessEnded();
   Announce(task_.Exited(exec_id, status, now));
 }
 

@@ -24,6 +24,8 @@
 #include "base/journal/journal.h"
 #include "base/loop/loop.h"
 #include "google/protobuf/message_lite.h"
+#include "shim/io/attach_hub.h"
+#include "shim/io/attach_server.h"
 #include "shim/io/process_io.h"
 #include "shim/launch/container.h"
 #include "shim/service/event_queue.h"
@@ -95,6 +97,7 @@ class LiveTask {
   struct Member {
     journal::ProcessRecord record;
     std::string process_json;  // of an exec until it starts
+    std::unique_ptr<io::AttachHub> hub;
     std::unique_ptr<io::ProcessIo> io;
     UniqueFd pidfd;  // of an exec; init's is the container's
     std::unique_ptr<ProcessWatch> watch;
@@ -106,7 +109,9 @@ class LiveTask {
   };
 
   Member& member(const std::string& exec_id) { return *members_.at(exec_id); }
-  std::unique_ptr<io::ProcessIo> MakeIo(const task::Stdio& stdio) const;
+  std::unique_ptr<io::AttachHub> MakeHub(const task::Stdio& stdio) const;
+  std::unique_ptr<io::ProcessIo> MakeIo(const task::Stdio& stdio, io::AttachHub& hub) const;
+  absl::StatusOr<io::AttachHub*> FindHub(const std::string& exec_id) const;
   launch::Stdio TakeStdio(io::ProcessIo& io) const;
   // Connects the terminal, if there is one, and applies what clients asked of the streams before
   // they existed.
@@ -156,6 +161,7 @@ class LiveTask {
   } create_phase_ = CreatePhase::kStreams;
   Done<pid_t> create_done_;
   std::map<std::string, std::unique_ptr<Member>> members_;
+  std::unique_ptr<io::AttachServer> attach_;
   int delete_parts_ = 0;  // of DeleteInit that still run
   absl::Status delete_status_;
   // Callbacks that may outlive the task hold a weak reference.
