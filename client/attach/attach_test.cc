@@ -8,6 +8,7 @@
 
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
+#include "client/attach/detach_keys.h"
 #include "client/attach/signal_pipe.h"
 #include "client/attach/stdio_fifos.h"
 #include "client/attach/stdio_pump.h"
@@ -128,6 +129,31 @@ TEST(StdioPumpTest, AReaderThatLeftIsToldOnceAndTheOutputGoesOn) {
   EXPECT_TRUE(pump.Run(exited->read, **signals, absl::Seconds(20)).ok());
   shim.join();
   EXPECT_EQ(lost, 1);
+}
+
+TEST(DetachKeysTest, TheSequenceDetachesAndPartsOfItPass) {
+  auto keys = DetachKeys::Parse("");
+  ASSERT_TRUE(keys.ok()) << keys.status();
+  DetachKeys::Passed passed = keys->Feed("ab\x10");
+  EXPECT_EQ(passed.data, "ab");
+  EXPECT_FALSE(passed.detaches);
+  EXPECT_EQ(keys->Feed("x").data, "\x10x");  // it was no sequence
+  EXPECT_EQ(keys->Feed("\x10").data, "");
+  EXPECT_EQ(keys->Feed("\x10").data, "\x10");  // the second may still begin one
+  passed = keys->Feed("\x11rest");
+  EXPECT_EQ(passed.data, "");
+  EXPECT_TRUE(passed.detaches);
+}
+
+TEST(DetachKeysTest, OwnKeysAndMistakes) {
+  auto keys = DetachKeys::Parse("ctrl-a,d,ctrl-]");
+  ASSERT_TRUE(keys.ok()) << keys.status();
+  EXPECT_TRUE(keys->Feed("\x01"
+                         "d\x1d")
+                  .detaches);
+  for (const char* text : {"ctrl-", "ctrl-1", "alt-x", "a,,b", "ab"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(DetachKeys::Parse(text).status())) << text;
+  }
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ int Main(int argc, char** argv) {
   const Context context(options);
   CommandTree tree("berth", "Runs containers through berthd, or any server of containerd's API.");
   Command root = tree.root();
-  root.Option("-a,--address", options.address,
+  root.Option("-a,--address SOCKET", options.address,
               "Socket of the server (BERTH_ADDRESS; default /run/berth/berth.sock)")
       .Option("-n,--namespace", options.ns, "Namespace (BERTH_NAMESPACE; default \"default\")")
       .Option("--snapshotter", options.snapshotter,
@@ -66,6 +66,7 @@ int Main(int argc, char** argv) {
           "  berth run -d --name web busybox httpd -f\n"
           "  berth ps -a; berth logs -f web; berth exec -it web sh; berth rm -f web\n");
   AddCommands(root, context);
+  AddHelp(tree, context);
 
   const CommandTree::Parsed parsed = tree.Parse(argc, argv);
   if (!parsed.action) return parsed.exit_code;

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include "client/commands/command_completion.h"
+#include "client/commands/command_help.h"
+#include "client/commands/command_manual.h"
+#include "client/commands/suggestion.h"
+
 namespace berth::client {
 namespace {
 
@@ -100,6 +105,121 @@ TEST(CommandTest, HelpIsNoMistake) {
   auto parsed = Parse(values, {"run", "--help"});
   EXPECT_FALSE(parsed.action);
   EXPECT_EQ(parsed.exit_code, 0);
+}
+
+TEST(CommandTest, ShortOptionsTakeTheirValueAttachedOrNext) {
+  Values values;
+  auto parsed = Parse(values, {"run", "-ite", "A", "-eB=1", "-e=C", "--env=D=2", "busybox"});
+  ASSERT_TRUE(parsed.action);
+  EXPECT_EQ(values.environment, (std::vector<std::string>{"A", "B=1", "C", "D=2"}));
+  Values off;
+  ASSERT_TRUE(Parse(off, {"run", "-i", "--interactive=false", "busybox"}).action);
+  EXPECT_FALSE(off.is_interactive);
+}
+
+TEST(CommandTest, AnArgumentMayBeCalledLikeItsCommand) {
+  Values values;
+  auto parsed = Parse(values, {"rm", "rm"});
+  ASSERT_TRUE(parsed.action);
+  EXPECT_EQ(values.rest, std::vector<std::string>{"rm"});
+}
+
+std::string MessageOf(std::vector<const char*> words) {
+  Values values;
+  ::testing::internal::CaptureStderr();
+  EXPECT_FALSE(Parse(values, std::move(words)).action);
+  return ::testing::internal::GetCapturedStderr();
+}
+
+TEST(CommandTest, MistypedWordsAreSuggested) {
+  EXPECT_EQ(MessageOf({"rnu"}),
+            "berth: \"rnu\" is no command of berth. Did you mean \"run\"?\nSee 'berth --help'.\n");
+  EXPECT_EQ(MessageOf({"run", "--nmae", "x", "busybox"}),
+            "berth: unknown option --nmae. Did you mean \"--name\"?\nSee 'berth run --help'.\n");
+  EXPECT_EQ(MessageOf({"image", "lsit"}).substr(0, 70),
+            "berth: \"lsit\" is no command of berth image. Did you mean \"list\" or \"ls");
+  EXPECT_EQ(MessageOf({"zzz"}).find("Did you mean"), std::string::npos);
+  EXPECT_NE(MessageOf({"run"}).find("wants at least 1 argument"), std::string::npos);
+}
+
+TEST(SuggestionTest, SwappedLettersAreOneMistake) {
+  EXPECT_EQ(EditDistance("rnu", "run"), 1u);
+  EXPECT_EQ(EditDistance("logs", "log"), 1u);
+  EXPECT_EQ(EditDistance("", "abc"), 3u);
+}
+
+// Help, completion and manual come from one tree.
+class CommandTextTest : public ::testing::Test {
+ protected:
+  CommandTextTest() : tree_("berth", "Runs containers") {
+    tree_.root().Option("-a,--address PATH", text_, "Socket");
+    tree_.root()
+        .Add("run,r", "Run a program")
+        .Flag("-i,--interactive", flag_, "Keep stdin")
+        .Option("-e,--env LIST", list_, "Set a variable")
+        .Examples("  berth run x\n")
+        .Rest({"IMAGE [COMMAND...]", 1, -1, OptionPlace::kBeforeArguments}, list_);
+    Command image = tree_.root().Add("image", "Images").Group("Objects");
+    image.Add("rm", "Remove images").Rest({"IMAGE [IMAGE...]", 1, -1}, list_);
+    tree_.root().Add("__complete", "").Hide();
+  }
+
+  std::vector<std::string> Offers(const std::vector<std::string>& words) {
+    std::vector<std::string> found;
+    for (const Candidate& candidate : Complete(tree_.node(), words, [](absl::string_view kind) {
+           return kind == "IMAGE" ? std::vector<std::string>{"busybox", "redis"}
+                                  : std::vector<std::string>{};
+         })) {
+      found.push_back(candidate.word);
+    }
+    return found;
+  }
+
+  CommandTree tree_;
+  bool flag_ = false;
+  std::string text_;
+  std::vector<std::string> list_;
+};
+
+TEST_F(CommandTextTest, Help) {
+  const std::string root = HelpText(tree_.node(), HelpStyle::kPlain);
+  EXPECT_EQ(root.substr(0, 39), "Usage:  berth [OPTIONS] COMMAND\n\nRuns c");
+  EXPECT_NE(root.find("\nObjects:\n  image   Images\n"), std::string::npos) << root;
+  EXPECT_EQ(root.find("__complete"), std::string::npos);
+  const std::string run = HelpText(*tree_.node().FindChild("r"), HelpStyle::kPlain);
+  EXPECT_NE(run.find("  -e, --env LIST      Set a variable\n  -i, --interactive   Keep stdin\n"),
+            std::string::npos)
+      << run;
+  EXPECT_NE(run.find("Examples:\n  berth run x\n"), std::string::npos);
+  EXPECT_EQ(run.find('\x1b'), std::string::npos);
+  EXPECT_NE(HelpText(tree_.node(), HelpStyle::kColour).find('\x1b'), std::string::npos);
+}
+
+TEST_F(CommandTextTest, Completion) {
+  using Words = std::vector<std::string>;
+  EXPECT_EQ(Offers({""}), (Words{"run", "image"}));
+  EXPECT_EQ(Offers({"i"}), Words{"image"});
+  EXPECT_EQ(Offers({"run", "--"}), (Words{"--interactive", "--env", "--help"}));
+  EXPECT_EQ(Offers({"run", "b"}), Words{"busybox"});
+  EXPECT_EQ(Offers({"run", "-e", ""}), Words{});
+  EXPECT_EQ(Offers({"run", "-ie", "A", ""}), (Words{"busybox", "redis"}));
+  EXPECT_EQ(Offers({"run", "busybox", ""}), Words{});
+  EXPECT_EQ(Offers({"image", "rm", "busybox", "r"}), Words{"redis"});
+  EXPECT_NE(
+      BashCompletionScript("berth").find("complete -o default -o bashdefault -F _berth berth"),
+      std::string::npos);
+  EXPECT_EQ(ZshCompletionScript("berth").substr(0, 14), "#compdef berth");
+}
+
+TEST_F(CommandTextTest, Manual) {
+  const CommandNode& run = *tree_.node().FindChild("run");
+  EXPECT_EQ(ManualFileName(run), "berth-run.1");
+  const std::string page = ManualPage(run, "1.0");
+  EXPECT_EQ(page.substr(0, 17), ".TH \"BERTH-RUN\" 1");
+  EXPECT_NE(page.find(".SH OPTIONS\n.TP\n\\fB\\-i\\fR, \\fB\\-\\-interactive\\fR\nKeep stdin\n"),
+            std::string::npos)
+      << page;
+  EXPECT_NE(page.find(".SH EXAMPLES\n.nf\n  berth run x\n.fi\n"), std::string::npos);
 }
 
 }  // namespace

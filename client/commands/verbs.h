@@ -7,6 +7,9 @@
 
 namespace berth::client {
 
+// What the command line says about itself.
+void AddHelp(CommandTree& tree, const Context& context);
+
 // Docker's verbs.
 void AddRun(Command root, const Context& context);
 void AddPs(Command root, const Context& context);

@@ -1,9 +1,6 @@
 #include "client/format/template_function.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <map>
 #include <utility>
@@ -21,8 +18,6 @@ namespace {
 
 using Arguments = std::vector<Json>;
 using Result = absl::StatusOr<Json>;
-
-constexpr size_t kMaxTextBytes = size_t{16} << 20;
 
 absl::Status Fault(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
@@ -86,7 +81,8 @@ Result Join(const Arguments& arguments) {
   std::string text;
   for (size_t i = 0; i < arguments[0].size(); ++i) {
     absl::StrAppend(&text, i == 0 ? "" : separator, PrintValue(arguments[0][i]));
-    if (text.size() > kMaxTextBytes) return absl::ResourceExhaustedError("the text is too long");
+    if (text.size() > kMaxTemplateTextBytes)
+      return absl::ResourceExhaustedError("the text is too long");
   }
   return Json(text);
 }
@@ -274,50 +270,6 @@ const std::map<std::string, TemplateFunction>& Functions() {
   return functions;
 }
 
-// Go's %v: the shortest form that reads back as the same number.
-std::string PrintReal(double value) {
-  char text[64];
-  for (int precision = 1; precision <= 17; ++precision) {
-    std::snprintf(text, sizeof(text), "%.*g", precision, value);
-    if (std::strtod(text, nullptr) == value) break;
-  }
-  // C changes to the exponent earlier than Go does.
-  const double magnitude = std::fabs(value);
-  if (magnitude >= 1e-4 && magnitude < 1e21 && std::string(text).find('e') != std::string::npos) {
-    return absl::StrFormat("%.0f", value);
-  }
-  return text;
-}
-
-void Append(std::string& out, const Json& value) {
-  if (out.size() > kMaxTextBytes) return;
-  if (value.is_string()) {
-    out += value.get_ref<const std::string&>();
-  } else if (value.is_null()) {
-    out += "<nil>";
-  } else if (value.is_array()) {
-    out += "[";
-    for (size_t i = 0; i < value.size(); ++i) {
-      if (i > 0) out += " ";
-      Append(out, value[i]);
-    }
-    out += "]";
-  } else if (value.is_object()) {
-    std::map<std::string, const Json*> sorted;
-    for (auto it = value.begin(); it != value.end(); ++it) sorted[it.key()] = &it.value();
-    out += "map[";
-    for (const auto& [key, member] : sorted) {
-      absl::StrAppend(&out, out.back() == '[' ? "" : " ", key, ":");
-      Append(out, *member);
-    }
-    out += "]";
-  } else if (value.is_number_float()) {
-    out += PrintReal(value.get<double>());
-  } else {
-    out += value.dump();
-  }
-}
-
 }  // namespace
 
 TemplateFunction FindFunction(absl::string_view name) {
@@ -334,20 +286,6 @@ std::string FunctionNames() {
   for (const auto& [name, function] : Functions()) names.push_back(name);
   std::sort(names.begin(), names.end());
   return absl::StrJoin(names, ", ");
-}
-
-std::string PrintValue(const Json& value) {
-  if (value.is_null()) return "<no value>";
-  std::string text;
-  Append(text, value);
-  return text;
-}
-
-bool IsTrue(const Json& value) {
-  if (value.is_boolean()) return value.get<bool>();
-  if (value.is_number()) return value != 0;
-  if (value.is_string()) return !value.get_ref<const std::string&>().empty();
-  return !value.empty();  // null, too, is empty
 }
 
 }  // namespace berth::client

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "client/format/template_value.h"
 #include "client/sdk/json_access.h"
 
 namespace berth::client {
@@ -21,11 +22,6 @@ bool IsLazyFunction(absl::string_view name);
 bool NeedsArguments(absl::string_view name);
 // "and, eq, ge, ...".
 std::string FunctionNames();
-
-// How a value prints: lists as [a b], maps as map[k:v], nothing as <no value>.
-std::string PrintValue(const Json& value);
-// What `if` takes for true: all but false, 0, nothing, and what is empty.
-bool IsTrue(const Json& value);
 
 }  // namespace berth::client
 

@@ -8,7 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/format/template_function.h"
+#include "client/format/template_value.h"
 
 namespace berth::client {
 namespace {

@@ -32,6 +32,7 @@ Stubs::Stubs(const std::shared_ptr<grpc::Channel>& channel)
     : containers(containerd::services::containers::v1::Containers::NewStub(channel)),
       content(containerd::services::content::v1::Content::NewStub(channel)),
       diff(containerd::services::diff::v1::Diff::NewStub(channel)),
+      engine(::berth::engine::v1::Engine::NewStub(channel)),
       events(containerd::services::events::v1::Events::NewStub(channel)),
       images(containerd::services::images::v1::Images::NewStub(channel)),
       introspection(containerd::services::introspection::v1::Introspection::NewStub(channel)),

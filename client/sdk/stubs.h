@@ -7,6 +7,7 @@
 
 #include <memory>
 
+#include "proto/berth/engine/v1/engine.grpc.pb.h"
 #include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
 #include "proto/containerd/services/content/v1/content.grpc.pb.h"
 #include "proto/containerd/services/diff/v1/diff.grpc.pb.h"
@@ -27,6 +28,7 @@ struct Stubs {
   std::unique_ptr<containerd::services::containers::v1::Containers::Stub> containers;
   std::unique_ptr<containerd::services::content::v1::Content::Stub> content;
   std::unique_ptr<containerd::services::diff::v1::Diff::Stub> diff;
+  std::unique_ptr<::berth::engine::v1::Engine::Stub> engine;
   std::unique_ptr<containerd::services::events::v1::Events::Stub> events;
   std::unique_ptr<containerd::services::images::v1::Images::Stub> images;
   std::unique_ptr<containerd::services::introspection::v1::Introspection::Stub> introspection;
