@@ -10,6 +10,7 @@
 
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "server/worker/syscall_filter.h"
 
 namespace berth::worker {
 namespace {
@@ -25,17 +26,21 @@ constexpr uint64_t kFsVersion1 = (1ull << 13) - 1;  // execute ... make_sym
 constexpr uint64_t kFsRefer = 1ull << 13;        // version 2: links and renames across directories
 constexpr uint64_t kFsTruncate = 1ull << 14;     // version 3
 constexpr uint64_t kFsIoctlDevice = 1ull << 15;  // version 5
-constexpr uint64_t kNetTcp = 3;                  // version 4: bind, connect
+constexpr uint64_t kNetBind = 1;                 // version 4
+constexpr uint64_t kNetConnect = 2;              // version 4
 constexpr uint64_t kScopeAll = 3;                // version 6: abstract sockets, signals
 constexpr uint64_t kRead =
     LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;  // never: execute
 
-RulesetAttributes AttributesOf(long version) {
+RulesetAttributes AttributesOf(long version, Reach::Network network) {
   RulesetAttributes attributes = {};
   attributes.handled_access_fs = kFsVersion1;
   if (version >= 2) attributes.handled_access_fs |= kFsRefer;
   if (version >= 3) attributes.handled_access_fs |= kFsTruncate;
-  if (version >= 4) attributes.handled_access_net = kNetTcp;
+  if (version >= 4) {
+    attributes.handled_access_net =
+        network == Reach::Network::kNone ? kNetBind | kNetConnect : kNetBind;
+  }
   if (version >= 5) attributes.handled_access_fs |= kFsIoctlDevice;
   if (version >= 6) attributes.scoped = kScopeAll;
   return attributes;
@@ -57,16 +62,11 @@ absl::Status Allow(BorrowedFd ruleset, BorrowedFd directory, uint64_t access) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status Confine(const Reach& reach) {
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-    return ErrnoStatus(errno, "prctl(PR_SET_NO_NEW_PRIVS)");
-  }
+absl::Status ConfineFiles(const Reach& reach) {
   const long version =
       ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (version < 1) return absl::OkStatus();  // not built in, or switched off
-  const RulesetAttributes attributes = AttributesOf(version);
+  const RulesetAttributes attributes = AttributesOf(version, reach.network);
   const UniqueFd ruleset(
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, SizeFor(version), 0)));
   if (!ruleset.valid()) return ErrnoStatus(errno, "landlock_create_ruleset");
@@ -81,6 +81,17 @@ absl::Status Confine(const Reach& reach) {
     return ErrnoStatus(errno, "landlock_restrict_self");
   }
   return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Confine(const Reach& reach) {
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    return ErrnoStatus(errno, "prctl(PR_SET_NO_NEW_PRIVS)");
+  }
+  BERTH_RETURN_IF_ERROR(ConfineFiles(reach));
+  return FilterSyscalls(reach.network == Reach::Network::kNone ? Sockets::kForbidden
+                                                               : Sockets::kAllowed);
 }
 
 }  // namespace berth::worker

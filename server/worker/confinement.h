@@ -17,6 +17,10 @@ namespace berth::worker {
 struct Reach {
   std::vector<BorrowedFd> readable;  // directories
   std::vector<BorrowedFd> writable;
+  enum class Network {
+    kNone,
+    kOutgoing,  // connections may be made, none accepted
+  } network = Network::kNone;
 };
 
 // Errors: those of the system, but OK where the kernel has no Landlock.

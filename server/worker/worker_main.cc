@@ -21,6 +21,7 @@
 #include "base/status/status_macros.h"
 #include "base/ttrpc/server.h"
 #include "proto/berth/worker/v1/worker.pb.h"
+#include "server/worker/fetch_jobs.h"
 #include "server/worker/job_server.h"
 #include "server/worker/jobs.h"
 #include "server/worker/progress_table.h"
@@ -55,7 +56,13 @@ absl::Status Serve(absl::string_view kind) {
   ttrpc::Server server(*loop);
   JobServer jobs(*loop, server,
                  kind == "unpack" ? "berth.worker.v1.Worker" : "berth.worker.v1.Registry");
-  if (kind == "unpack") RegisterUnpack(jobs, store, *progress);
+  std::unique_ptr<FetchJobs> fetch;
+  if (kind == "fetch") {
+    BERTH_RETURN_IF_ERROR(ConfineFetching(store)) << "confine the worker";
+    fetch = FetchJobs::Register(jobs, store, *progress);
+  } else {
+    RegisterUnpack(jobs, store, *progress);
+  }
   BERTH_RETURN_IF_ERROR(server.AddConnection(std::move(socket)));
   BERTH_ASSIGN_OR_RETURN(const FdWatch watch, loop->Watch(hangup, EPOLLRDHUP, [](uint32_t) {
     // berthd has gone, or has no more work. A running job may be stopped
