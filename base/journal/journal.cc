@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
@@ -141,8 +143,17 @@ absl::StatusOr<State> ReadJournal(BorrowedFd bundle) {
   state.init = *std::move(init);
   for (size_t at = kSlotsOffset + kSlotBytes; at + kSlotBytes <= bytes.size(); at += kSlotBytes) {
     auto exec = DecodeSlot(bytes.substr(at, kSlotBytes));
-    if (exec.has_value()) state.execs.push_back(*std::move(exec));
+    if (!exec.has_value()) continue;
+    if (absl::StartsWith(exec->exec_id, kGenerationPrefix)) {
+      exec->exec_id.clear();
+      state.generations.push_back(*std::move(exec));
+    } else {
+      state.execs.push_back(*std::move(exec));
+    }
   }
+  std::sort(
+      state.generations.begin(), state.generations.end(),
+      [](const ProcessRecord& a, const ProcessRecord& b) { return a.generation < b.generation; });
   return state;
 }
 

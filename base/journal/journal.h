@@ -62,6 +62,9 @@ struct State {
   std::vector<std::string> cgroup_paths;
   ProcessRecord init;
   std::vector<ProcessRecord> execs;
+  // Earlier generations of init whose end the daemon has not acknowledged, in order; with an empty
+  // exec id.
+  std::vector<ProcessRecord> generations;
 };
 
 // Errors: NOT_FOUND where there is no journal; DATA_LOSS where it is damaged; FAILED_PRECONDITION

@@ -169,6 +169,7 @@ absl::StatusOr<std::string> EncodeCopy(const ProcessRecord& record, uint64_t seq
                     : static_cast<uint64_t>(absl::ToUnixNanos(record.exited_at)),
                 8);
   block.Text(record.exec_id);
+  block.Integer(record.generation, 4);
   return block.Finish("process record");
 }
 
@@ -189,6 +190,8 @@ absl::StatusOr<Copy> DecodeCopy(absl::string_view bytes) {
     copy.record.exited_at = absl::FromUnixNanos(exited_ns);
   }
   copy.record.exec_id = block.Text();
+  // Zero where minor version 0 wrote it, which knew one generation.
+  copy.record.generation = std::max<uint32_t>(1, static_cast<uint32_t>(block.Integer(4)));
   if (!block.complete()) return absl::DataLossError("a process record is cut short");
   return copy;
 }

@@ -20,7 +20,7 @@ namespace berth::journal {
 
 inline constexpr char kFileName[] = "journal";
 inline constexpr uint16_t kMajorVersion = 1;
-inline constexpr uint16_t kMinorVersion = 0;
+inline constexpr uint16_t kMinorVersion = 1;  // 1: generations
 
 inline constexpr size_t kHeaderBytes = 1024;
 inline constexpr size_t kResourcesBytes = 7168;
@@ -49,7 +49,13 @@ struct ProcessRecord {
   absl::Time exited_at = absl::InfinitePast();
   bool exit_announced = false;    // the daemon has acknowledged the exit event
   bool delete_announced = false;  // and the delete event
+  // How often the container has been made under this id, from 1. Every record is of one of them.
+  uint32_t generation = 1;
 };
+
+// The slot of an earlier generation of init, kept until the daemon has acknowledged its end: an
+// exec id that no client can use, and the generation.
+inline constexpr char kGenerationPrefix[] = "berth-generation-";
 
 struct Header {
   std::string boot_id;

@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
 #include "gtest/gtest.h"
@@ -146,6 +147,30 @@ TEST_F(JournalTest, FileGrowsForManyExecsAtATime) {
             .ok());
   }
   EXPECT_EQ(ReadJournal(bundle_)->execs.size(), 100u);
+}
+
+TEST_F(JournalTest, EarlierGenerationsAreKeptInOrderUntilTheyAreForgotten) {
+  const auto writer = MakeWriter();
+  ASSERT_TRUE(writer->Write({.exec_id = "", .stage = Stage::kRunning, .generation = 12}).ok());
+  for (const uint32_t generation : {10u, 9u, 11u}) {
+    ASSERT_TRUE(writer
+                    ->Write({.exec_id = absl::StrCat(kGenerationPrefix, generation),
+                             .stage = Stage::kExited,
+                             .exit_status = generation,
+                             .exit_announced = generation == 9,
+                             .generation = generation})
+                    .ok());
+  }
+  ASSERT_TRUE(writer->Forget(absl::StrCat(kGenerationPrefix, 10)).ok());
+  const auto state = ReadJournal(bundle_);
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_EQ(state->init.generation, 12u);
+  EXPECT_TRUE(state->execs.empty());
+  ASSERT_EQ(state->generations.size(), 2u);
+  EXPECT_EQ(state->generations[0].exit_status, 9u);
+  EXPECT_TRUE(state->generations[0].exit_announced);
+  EXPECT_EQ(state->generations[1].exit_status, 11u);
+  EXPECT_EQ(state->generations[1].exec_id, "");
 }
 
 TEST_F(JournalTest, TextsThatDoNotFitAreRefused) {

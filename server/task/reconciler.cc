@@ -144,10 +144,19 @@ void Reconciler::Settle(const JobPtr& job) {
         end.execs.push_back(std::move(exit));
       }
     }
-    if (end.existed && job->bundle.announcer == Bundle::Announcer::kUs) Announce(*job, end);
+    if (job->bundle.announcer == Bundle::Announcer::kUs) Announce(*job, end);
     if (job->callbacks.on_end) job->callbacks.on_end(end);
   }
   job->delete_done ? RemoveBundle(job) : RunDelete(job);
+}
+
+void Reconciler::PublishDelete(const TaskKey& key, const ProcessExit& init) const {
+  containerd::events::TaskDelete event;
+  event.set_container_id(key.id);
+  event.set_pid(init.pid);
+  event.set_exit_status(init.status);
+  *event.mutable_exited_at() = ToTimestamp(init.at);
+  events_.Publish(key.ns, "/tasks/delete", event);
 }
 
 void Reconciler::Announce(const Job& job, const TaskEnd& end) const {
@@ -168,17 +177,20 @@ void Reconciler::Announce(const Job& job, const TaskEnd& end) const {
                          return record.exec_id == exec_id && record.exit_announced;
                        });
   };
+  if (job.journal.has_value()) {
+    for (const journal::ProcessRecord& earlier : job.journal->generations) {
+      if (!earlier.exit_announced) publish_exit(FromRecord(earlier));
+      if (!earlier.delete_announced) PublishDelete(key, FromRecord(earlier));
+    }
+  }
+  // The latest generation may have been on its way only, with nothing that anybody knows of.
+  if (!end.existed) return;
   for (const ProcessExit& exec : end.execs) {
     if (!announced(exec.exec_id)) publish_exit(exec);
   }
   if (!job.journal.has_value() || !job.journal->init.exit_announced) publish_exit(end.init);
   if (job.journal.has_value() && job.journal->init.delete_announced) return;
-  containerd::events::TaskDelete event;
-  event.set_container_id(key.id);
-  event.set_pid(end.init.pid);
-  event.set_exit_status(end.init.status);
-  *event.mutable_exited_at() = ToTimestamp(end.init.at);
-  events_.Publish(key.ns, "/tasks/delete", event);
+  PublishDelete(key, end.init);
 }
 
 void Reconciler::RemoveBundle(const JobPtr& job) {

@@ -1,13 +1,13 @@
 // What happens to a bundle whose shim is gone, however it went: the rest of the container is
 // removed, what nobody has announced is announced, the directory disappears.
 //
-// Invariant: each exit that the journal holds unannounced is published, execs before init, exit
-// before delete, with the status and time that the shim recorded; a container that still ran is
-// killed by the shim's `delete` command and gets the status that the command reports, or 255 when
-// the command fails or the machine was booted since. Events are published before the bundle goes,
-// so a daemon that is killed in between announces twice rather than never. A bundle whose `delete`
-// keeps failing stays, and is tried again for ever, at growing intervals.
-// Loop-only; files and commands go to the executor. Owned by TaskManager.
+// Invariant: each exit that the journal holds unannounced is published, earlier generations first,
+// execs before init, exit before delete, with the status and time that the shim recorded; a
+// container that still ran is killed by the shim's `delete` command and gets the status that the
+// command reports, or 255 when the command fails or the machine was booted since. Events are
+// published before the bundle goes, so a daemon that is killed in between announces twice rather
+// than never. A bundle whose `delete` keeps failing stays, and is tried again for ever, at growing
+// intervals. Loop-only; files and commands go to the executor. Owned by TaskManager.
 #ifndef BERTH_SERVER_TASK_RECONCILER_H_
 #define BERTH_SERVER_TASK_RECONCILER_H_
 
@@ -87,6 +87,7 @@ class Reconciler {
   void RunDelete(const JobPtr& job);
   void OnDeleteEnded(const JobPtr& job, absl::StatusOr<CommandResult> result);
   void Settle(const JobPtr& job);
+  void PublishDelete(const TaskKey& key, const ProcessExit& init) const;
   void Announce(const Job& job, const TaskEnd& end) const;
   void RemoveBundle(const JobPtr& job);
   void Retry(const JobPtr& job, const absl::Status& reason,

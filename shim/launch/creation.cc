@@ -135,6 +135,13 @@ absl::Status Creation::Prepare() {
                          ReadFile(absl::StrCat(options_.bundle, "/config.json"), kMaxSpecBytes));
   BERTH_ASSIGN_OR_RETURN(spec::LaunchPlan plan, spec::ParseSpec(std::move(json)));
   plan_ = std::make_unique<spec::LaunchPlan>(std::move(plan));
+  for (spec::NamespacePlan& ns : plan_->namespaces) {
+    // One that a user namespace of the container's own owned has gone with it.
+    if (ns.clone_flag == CLONE_NEWNET && ns.path.empty() &&
+        plan_->FindNamespace(CLONE_NEWUSER) == nullptr) {
+      ns.path = options_.network_namespace;
+    }
+  }
   Note("parse config.json");
   BERTH_RETURN_IF_ERROR(CheckSupported(*plan_));
   BERTH_ASSIGN_OR_RETURN(hierarchies_, cgroup::FindHierarchies());

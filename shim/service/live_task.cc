@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
@@ -24,6 +25,8 @@ namespace {
 
 // How long Delete waits for output that somebody still holds back.
 constexpr absl::Duration kDrainLimit = absl::Seconds(10);
+// And how long a restart does.
+constexpr absl::Duration kTurnOverDrainLimit = absl::Seconds(2);
 
 }  // namespace
 
@@ -32,11 +35,13 @@ LiveTask::LiveTask(ShimContext& context, CreateSpec spec, std::unique_ptr<journa
       spec_(std::move(spec)),
       task_(spec_.id, spec_.stdio),
       journal_(std::move(journal)),
-      container_(context.loop) {
+      container_(std::make_unique<launch::Container>(context.loop)),
+      stdio_(spec_.stdio) {
   members_[""] = std::make_unique<Member>();
 }
 
 LiveTask::~LiveTask() {
+  context_.loop.Cancel(restart_timer_);
   for (auto& [id, one] : members_) {
     for (auto& waiter : one->waiters) {
       waiter(absl::NotFoundError(absl::StrCat("task \"", spec_.id, "\" was deleted")));
@@ -95,17 +100,24 @@ launch::Stdio LiveTask::TakeStdio(io::ProcessIo& io) const {
 
 void LiveTask::Create(Done<pid_t> done) {
   create_done_ = std::move(done);
+  BeginCreate();
+}
+
+void LiveTask::BeginCreate() {
   Member& init = member("");
   init.record.stage = journal::Stage::kCreating;
   if (absl::Status status = journal_->Write(init.record); !status.ok()) {
     return FailCreate(std::move(status));
   }
-  init.hub = MakeHub(spec_.stdio);
-  auto attach = io::AttachServer::Start(
-      context_.loop, spec_.bundle, [this](const std::string& exec_id) { return FindHub(exec_id); });
-  if (!attach.ok()) return FailCreate(Annotate(attach.status(), "attach socket"));
-  attach_ = *std::move(attach);
-  init.io = MakeIo(spec_.stdio, *init.hub);
+  init.hub = MakeHub(stdio_);
+  if (attach_ == nullptr) {
+    auto attach =
+        io::AttachServer::Start(context_.loop, spec_.bundle,
+                                [this](const std::string& exec_id) { return FindHub(exec_id); });
+    if (!attach.ok()) return FailCreate(Annotate(attach.status(), "attach socket"));
+    attach_ = *std::move(attach);
+  }
+  init.io = MakeIo(stdio_, *init.hub);
   init.io->Open([this](absl::Status opened) { CreateContainer(std::move(opened)); });
 }
 
@@ -128,47 +140,50 @@ void LiveTask::CreateContainer(absl::Status opened) {
     options.keyring = launch::Keyring::kInherit;
   }
   options.seccomp_cache_directory = context_.seccomp_cache_directory;
-  container_.Create(std::move(options),
-                    [this](absl::Status status) { ContainerCreated(std::move(status)); });
+  if (network_.valid()) options.network_namespace = absl::StrCat("/proc/self/fd/", network_.get());
+  container_->Create(std::move(options),
+                     [this](absl::Status status) { ContainerCreated(std::move(status)); });
 }
 
 void LiveTask::ContainerCreated(absl::Status status) {
   if (!status.ok()) return FailCreate(std::move(status));
   if (absl::Status taken = TakeOverInit(); !taken.ok()) return AbortCreate(std::move(taken));
   create_phase_ = CreatePhase::kOver;
-  task_.CreateFinished(container_.init_pid());
+  task_.CreateFinished(container_->init_pid());
   PublishCreate();
   LogLatency("create");
   // Parsing the spec took memory that nothing needs from here on.
   ::malloc_trim(0);
   Done<pid_t> done = std::move(create_done_);
-  done(container_.init_pid());
+  done(container_->init_pid());
 }
 
 absl::Status LiveTask::TakeOverInit() {
   Member& init = member("");
   BERTH_ASSIGN_OR_RETURN(init.watch,
-                         ProcessWatch::Start(context_.loop, container_.init_pidfd(),
+                         ProcessWatch::Start(context_.loop, container_->init_pidfd(),
                                              [this](uint32_t status) { OnExit("", status); }),
                          _ << "watch init");
-  BERTH_RETURN_IF_ERROR(journal_->SetCgroupPaths(container_.cgroup_paths()));
-  init.record.process = ProcessIdentity{.pid = container_.init_pid(),
-                                        .start_time_ticks = container_.init_start_time_ticks()};
+  BERTH_RETURN_IF_ERROR(journal_->SetCgroupPaths(container_->cgroup_paths()));
+  init.record.process = ProcessIdentity{.pid = container_->init_pid(),
+                                        .start_time_ticks = container_->init_start_time_ticks()};
   init.record.stage = journal::Stage::kCreated;
   BERTH_RETURN_IF_ERROR(journal_->Write(init.record));
-  BERTH_RETURN_IF_ERROR(ConnectIo(init, container_.TakeConsole()));
+  BERTH_RETURN_IF_ERROR(ConnectIo(init, container_->TakeConsole()));
   // For tools that look there, as beside runc.
   const absl::Status pid_file =
       ReplaceFileAt(BorrowedFd(AT_FDCWD), absl::StrCat(spec_.bundle, "/init.pid"),
-                    absl::StrCat(container_.init_pid()), 0644, Durability::kUnsynced);
+                    absl::StrCat(container_->init_pid()), 0644, Durability::kUnsynced);
   if (!pid_file.ok()) context_.log.Warning(pid_file.message());
-  const absl::Status oom = container_.WatchOom([this] {
+  const absl::Status oom = container_->WatchOom([this] {
+    oom_killed_ = true;
     containerd::events::TaskOOM event;
     event.set_container_id(spec_.id);
     Publish("/tasks/oom", "containerd.events.TaskOOM", event);
   });
   if (!oom.ok()) context_.log.Warning(absl::StrCat("no OOM events, ignoring: ", oom.message()));
-  for (const std::string& warning : container_.TakeWarnings()) context_.log.Warning(warning);
+  for (const std::string& warning : container_->TakeWarnings()) context_.log.Warning(warning);
+  HoldNetwork();
   return absl::OkStatus();
 }
 
@@ -186,7 +201,7 @@ absl::Status LiveTask::ConnectIo(Member& member, UniqueFd console) {
 
 void LiveTask::AbortCreate(absl::Status reason) {
   create_phase_ = CreatePhase::kAborting;
-  container_.Cleanup([this, reason = std::move(reason)](absl::Status cleaned) {
+  container_->Cleanup([this, reason = std::move(reason)](absl::Status cleaned) {
     if (!cleaned.ok()) context_.log.Warning(cleaned.message());
     FailCreate(reason);
   });
@@ -213,11 +228,11 @@ void LiveTask::PublishCreate() {
     for (const std::string& option : mount.options) added.add_options(option);
   }
   auto& io = *event.mutable_io();
-  io.set_stdin(spec_.stdio.in);
-  io.set_stdout(spec_.stdio.out);
-  io.set_stderr(spec_.stdio.err);
-  io.set_terminal(spec_.stdio.terminal);
-  event.set_pid(container_.init_pid());
+  io.set_stdin(stdio_.in);
+  io.set_stdout(stdio_.out);
+  io.set_stderr(stdio_.err);
+  io.set_terminal(stdio_.terminal);
+  event.set_pid(container_->init_pid());
   Publish("/tasks/create", "containerd.events.TaskCreate", event);
 }
 
@@ -225,10 +240,17 @@ void LiveTask::PublishCreate() {
 
 absl::Status LiveTask::AddExec(const std::string& exec_id, task::Stdio stdio,
                                std::string process_json) {
+  for (const absl::string_view reserved : {kHealthPrefix, journal::kGenerationPrefix}) {
+    if (absl::StartsWith(exec_id, reserved)) {
+      return absl::InvalidArgumentError(absl::StrCat("exec ids that begin with \"", reserved,
+                                                     "\" are the shim's own: choose another"));
+    }
+  }
   BERTH_RETURN_IF_ERROR(task_.AddExec(exec_id, std::move(stdio)));
   auto exec = std::make_unique<Member>();
   exec->record.exec_id = exec_id;
   exec->record.stage = journal::Stage::kAdded;
+  exec->record.generation = generation_;
   // Takes the room for the exit record now, so that it cannot be missing later.
   if (absl::Status status = journal_->Write(exec->record); !status.ok()) {
     task_.ForgetExec(exec_id);
@@ -249,7 +271,7 @@ void LiveTask::Start(const std::string& exec_id, Done<pid_t> done) {
   Member& started = member(exec_id);
   started.start_done = std::move(done);
   if (exec_id.empty()) {
-    container_.Start([this](absl::Status status) { InitStarted(std::move(status)); });
+    container_->Start([this](absl::Status status) { InitStarted(std::move(status)); });
     return;
   }
   started.io = MakeIo((*task_.Find(exec_id))->stdio, *started.hub);
@@ -257,19 +279,23 @@ void LiveTask::Start(const std::string& exec_id, Done<pid_t> done) {
 }
 
 void LiveTask::InitStarted(absl::Status status) {
-  for (const std::string& warning : container_.TakeWarnings()) context_.log.Warning(warning);
+  for (const std::string& warning : container_->TakeWarnings()) context_.log.Warning(warning);
   if (!status.ok()) return FailStart("", std::move(status));
   Member& init = member("");
   // An exit that came first is in the journal already, and is the later stage.
   if (init.record.stage == journal::Stage::kCreated) WriteRecord(init, journal::Stage::kRunning);
-  const std::vector<task::Exit> exits = task_.StartFinished("", container_.init_pid());
+  started_ = true;
+  started_at_ = absl::Now();
+  oom_killed_ = false;
+  const std::vector<task::Exit> exits = task_.StartFinished("", container_->init_pid());
   containerd::events::TaskStart event;
   event.set_container_id(spec_.id);
-  event.set_pid(container_.init_pid());
+  event.set_pid(container_->init_pid());
   Publish("/tasks/start", "containerd.events.TaskStart", event);
   LogLatency("start");
+  StartHealth();
   Done<pid_t> done = std::move(init.start_done);
-  done(container_.init_pid());
+  done(container_->init_pid());
   Announce(exits);
 }
 
@@ -281,9 +307,10 @@ void LiveTask::StartExec(const std::string& exec_id, absl::Status opened) {
   options.process_json = std::move(exec.process_json);
   options.stdio = TakeStdio(*exec.io);
   std::string().swap(exec.process_json);
-  container_.Exec(std::move(options), [this, exec_id](absl::StatusOr<launch::ExecProcess> process) {
-    ExecStarted(exec_id, std::move(process));
-  });
+  container_->Exec(std::move(options),
+                   [this, exec_id](absl::StatusOr<launch::ExecProcess> process) {
+                     ExecStarted(exec_id, std::move(process));
+                   });
 }
 
 void LiveTask::ExecStarted(const std::string& exec_id,
@@ -348,9 +375,10 @@ void LiveTask::OnExit(const std::string& exec_id, uint32_t status) {
   ended.record.exited_at = now;
   WriteRecord(ended, journal::Stage::kExited);
   if (exec_id.empty()) {
+    if (health_ != nullptr) health_->Stop();
     // Without a pid namespace of its own the rest of the container would run on. Nothing left is
     // the usual answer.
-    container_.Kill(SIGKILL, launch::KillScope::kAll).IgnoreError();
+    container_->Kill(SIGKILL, launch::KillScope::kAll).IgnoreError();
   }
   if (ended.io != nullptr) ended.io->ProcessEnded();
   Announce(task_.Exited(exec_id, status, now));
@@ -382,7 +410,17 @@ void LiveTask::AnnounceOne(const task::Exit& exit) {
   Member& ended = member(exec_id);
   for (Done<Ended>& waiter : std::exchange(ended.waiters, {})) waiter(EndOf(exec_id));
   // A delete of a task that was only created waited for this.
-  if (exec_id.empty() && !ended.deleters.empty() && task_.BeginDelete("").ok()) RunDelete("");
+  if (!exec_id.empty()) return;
+  last_end_ = EndOf("");
+  last_end_generation_ = generation_;
+  if (!ended.deleters.empty()) {
+    if (task_.BeginDelete("").ok()) RunDelete("");
+    return;
+  }
+  // What was never started, or failed to at its first start, is its client's to start again.
+  if (started_ || generation_ > 1) {
+    ConsiderRestart(exit.status, started_ ? exit.at - started_at_ : absl::ZeroDuration());
+  }
 }
 
 Ended LiveTask::EndOf(const std::string& exec_id) const {
@@ -405,11 +443,12 @@ void LiveTask::Wait(const std::string& exec_id, Done<Ended> done) {
 void LiveTask::Delete(const std::string& exec_id, Done<Ended> done) {
   const absl::Status begun = task_.BeginDelete(exec_id);
   if (!begun.ok() && !absl::IsAlreadyExists(begun)) return done(begun);
+  if (exec_id.empty()) EndPolicy();
   member(exec_id).deleters.push_back(std::move(done));
   if (absl::IsAlreadyExists(begun)) return;  // joined
   if ((*task_.Find(exec_id))->state == task::State::kCreated) {
     // Its exit brings RunDelete.
-    container_.Kill(SIGKILL, launch::KillScope::kAll).IgnoreError();
+    container_->Kill(SIGKILL, launch::KillScope::kAll).IgnoreError();
     return;
   }
   RunDelete(exec_id);
@@ -423,11 +462,13 @@ void LiveTask::RunDelete(const std::string& exec_id) {
 }
 
 void LiveTask::DeleteInit() {
+  if (nothing_made_) return FinishDelete("", absl::OkStatus());
   // At the same time: killing the cgroup ends those who still hold the pipes.
   delete_parts_ = 2;
   delete_status_ = absl::OkStatus();
-  container_.Cleanup([this](absl::Status status) { DeleteInitPart(std::move(status)); });
-  member("").io->Drain(kDrainLimit, [this] { DeleteInitPart(absl::OkStatus()); });
+  container_->Cleanup([this](absl::Status status) { DeleteInitPart(std::move(status)); });
+  member("").io->Drain(turning_over_ ? kTurnOverDrainLimit : kDrainLimit,
+                       [this] { DeleteInitPart(absl::OkStatus()); });
 }
 
 void LiveTask::DeleteInitPart(absl::Status status) {
@@ -437,6 +478,10 @@ void LiveTask::DeleteInitPart(absl::Status status) {
 
 void LiveTask::FinishDelete(const std::string& exec_id, absl::Status status) {
   Member& deleted = member(exec_id);
+  // A client's delete that came meanwhile is what counts.
+  if (exec_id.empty() && std::exchange(turning_over_, false) && deleted.deleters.empty()) {
+    return TurnOver(std::move(status));
+  }
   std::vector<Done<Ended>> deleters = std::exchange(deleted.deleters, {});
   if (!status.ok()) {
     task_.DeleteFailed(exec_id);
@@ -445,14 +490,13 @@ void LiveTask::FinishDelete(const std::string& exec_id, absl::Status status) {
   }
   const Ended ended = EndOf(exec_id);
   if (exec_id.empty()) {
-    for (const std::string& warning : container_.TakeWarnings()) context_.log.Warning(warning);
+    for (const std::string& warning : container_->TakeWarnings()) context_.log.Warning(warning);
     WriteRecord(deleted, journal::Stage::kDeleted);
-    containerd::events::TaskDelete event;
-    event.set_container_id(spec_.id);
-    event.set_pid(ended.pid);
-    event.set_exit_status(ended.status);
-    SetTimestamp(ended.at, event.mutable_exited_at());
-    Publish("/tasks/delete", "containerd.events.TaskDelete", event, EventQueue::Weight::kExit);
+    // The task is gone when the daemon acknowledges this; its journal is not.
+    PublishDelete(ended, [journal = journal_, record = deleted.record]() mutable {
+      record.delete_announced = true;
+      journal->Write(record).IgnoreError();  // worst, the event comes twice
+    });
   } else {
     for (Done<Ended>& waiter : std::exchange(deleted.waiters, {})) {
       waiter(absl::NotFoundError(absl::StrCat("exec \"", exec_id, "\" was deleted unstarted")));
@@ -487,7 +531,7 @@ void LiveTask::Publish(absl::string_view topic, absl::string_view type,
 void LiveTask::LogLatency(absl::string_view verb) {
   if (!context_.log.debug()) return;
   std::string line = absl::StrCat(verb, " took");
-  for (const launch::StepTime& step : container_.latency()) {
+  for (const launch::StepTime& step : container_->latency()) {
     absl::StrAppend(&line, " ", step.step, "=", step.nanoseconds / 1000, "us");
   }
   context_.log.Debug(line);

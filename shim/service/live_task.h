@@ -2,6 +2,7 @@
 //
 // Every verb is asynchronous on the loop; a `done` runs exactly once, possibly inside the call.
 // Kill and the queries never wait for a verb that is running.
+// A task may live through several generations of its container, when its restart policy says so.
 // Invariant: an exit is in the journal before anybody hears of it. Events are queued before the
 // answer they belong to. Loop-only. Owned by TaskService, which drops a task from the loop, never
 // from inside its callbacks.
@@ -9,6 +10,7 @@
 #define BERTH_SHIM_SERVICE_LIVE_TASK_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,14 +26,17 @@
 #include "base/journal/journal.h"
 #include "base/loop/loop.h"
 #include "google/protobuf/message_lite.h"
+#include "proto/berth/shim/v1/supervisor.pb.h"
 #include "shim/io/attach_hub.h"
 #include "shim/io/attach_server.h"
 #include "shim/io/process_io.h"
 #include "shim/launch/container.h"
 #include "shim/service/event_queue.h"
+#include "shim/service/health_monitor.h"
 #include "shim/service/process_watch.h"
 #include "shim/service/runtime_options.h"
 #include "shim/service/shim_log.h"
+#include "shim/task/restart_rule.h"
 #include "shim/task/task.h"
 
 namespace berth::service {
@@ -92,6 +97,20 @@ class LiveTask {
   absl::StatusOr<std::vector<std::pair<pid_t, std::string>>> Pids() const;
   absl::StatusOr<launch::StatsAny> Stats() const;
 
+  // What the shim does for the task on its own: docs/formats/shim.md.
+  struct Policy {
+    task::RestartPolicy restart;
+    uint32_t earlier_restarts = 0;
+    std::optional<task::Stdio> later_stdio;  // of the next generations
+    bool start_if_stopped = false;
+    std::optional<HealthCheck> health;
+    task::UserStopped user_stopped = task::UserStopped::kNo;
+  };
+  const Policy& policy() const { return policy_; }
+  void SetPolicy(Policy policy);
+  void MarkStopped(task::UserStopped user_stopped);
+  void FillStatus(berth::shim::v1::GetStatusResponse& status) const;
+
  private:
   // One process, init's under the empty id.
   struct Member {
@@ -134,6 +153,22 @@ class LiveTask {
   void Announce(const std::vector<task::Exit>& exits);
   void AnnounceOne(const task::Exit& exit);
 
+  void BeginCreate();
+  void BeginStart();
+
+  // Restarts: live_task_restart.cc.
+  void ConsiderRestart(uint32_t status, absl::Duration ran);
+  void BeginRestart();
+  void TurnOver(absl::Status cleaned);
+  void NextGeneration();
+  void ForgetExecs();
+  void RememberGeneration(const Member& init);
+  void OnRestarted(absl::Status status);
+  void EndPolicy();
+  void HoldNetwork();
+  void StartHealth();
+  void PublishDelete(const Ended& ended, EventQueue::OnAcknowledged on_acknowledged);
+
   void RunDelete(const std::string& exec_id);
   void DeleteInit();
   void DeleteInitPart(absl::Status status);
@@ -151,8 +186,9 @@ class LiveTask {
   ShimContext& context_;
   const CreateSpec spec_;
   task::Task task_;
-  std::unique_ptr<journal::Writer> journal_;
-  launch::Container container_;
+  std::shared_ptr<journal::Writer> journal_;  // acknowledgements may outlive the task
+  std::unique_ptr<launch::Container> container_;
+  task::Stdio stdio_;  // of this generation
   enum class CreatePhase {
     kStreams,
     kContainer,
@@ -163,6 +199,25 @@ class LiveTask {
   std::map<std::string, std::unique_ptr<Member>> members_;
   std::unique_ptr<io::AttachServer> attach_;
   int delete_parts_ = 0;  // of DeleteInit that still run
+
+  Policy policy_;
+  task::RestartRule rule_;
+  uint32_t generation_ = 1;
+  bool started_ = false;           // this generation was
+  bool turning_over_ = false;      // the old generation is being removed for the next
+  bool delete_published_ = false;  // of this generation
+  bool nothing_made_ = false;      // a restart failed: there is no container to remove
+  bool oom_killed_ = false;
+  absl::Time started_at_ = absl::InfinitePast();
+  absl::Time next_start_ = absl::InfinitePast();
+  TimerId restart_timer_ = TimerId::kNone;
+  std::optional<Ended> last_end_;
+  uint32_t last_end_generation_ = 0;
+  std::string last_start_error_;
+  UniqueFd network_;  // held for the next generation
+  std::deque<uint32_t> remembered_generations_;
+  std::unique_ptr<HealthMonitor> health_;
+  uint32_t health_generation_ = 0;
   absl::Status delete_status_;
   // Callbacks that may outlive the task hold a weak reference.
   std::shared_ptr<LiveTask*> self_ = std::make_shared<LiveTask*>(this);

@@ -22,7 +22,7 @@ absl::Status LiveTask::Kill(const std::string& exec_id, int signal, launch::Kill
         FailCreate(absl::CancelledError("create was cancelled by a kill"));
         return absl::OkStatus();
       case CreatePhase::kContainer:
-        container_.Cancel();
+        container_->Cancel();
         return absl::OkStatus();
       case CreatePhase::kAborting:
         return absl::OkStatus();
@@ -43,18 +43,18 @@ absl::Status LiveTask::Kill(const std::string& exec_id, int signal, launch::Kill
 }
 
 absl::Status LiveTask::KillContainer(int signal, launch::KillScope scope) {
-  BERTH_RETURN_IF_ERROR(container_.Kill(signal, scope));
+  BERTH_RETURN_IF_ERROR(container_->Kill(signal, scope));
   const task::State state = task_.init().state;
   // In the v1 freezer not even SIGKILL gets through until the group is thawed.
   if (signal == SIGKILL && (state == task::State::kPaused || state == task::State::kPausing)) {
-    container_.Resume([](absl::Status) {});  // a failure shows: the process does not end
+    container_->Resume([](absl::Status) {});  // a failure shows: the process does not end
   }
   return absl::OkStatus();
 }
 
 void LiveTask::Pause(StatusDone done) {
   if (absl::Status status = task_.BeginPause(); !status.ok()) return done(status);
-  container_.Pause([this, done = std::move(done)](absl::Status status) mutable {
+  container_->Pause([this, done = std::move(done)](absl::Status status) mutable {
     task_.FreezeFinished(status.ok() ? task::State::kPaused : task::State::kRunning);
     if (status.ok()) {
       containerd::events::TaskPaused event;
@@ -67,7 +67,7 @@ void LiveTask::Pause(StatusDone done) {
 
 void LiveTask::Resume(StatusDone done) {
   if (absl::Status status = task_.BeginResume(); !status.ok()) return done(status);
-  container_.Resume([this, done = std::move(done)](absl::Status status) mutable {
+  container_->Resume([this, done = std::move(done)](absl::Status status) mutable {
     task_.FreezeFinished(status.ok() ? task::State::kRunning : task::State::kPaused);
     if (status.ok()) {
       containerd::events::TaskResumed event;
@@ -80,7 +80,7 @@ void LiveTask::Resume(StatusDone done) {
 
 absl::Status LiveTask::Update(absl::string_view resources_json) {
   BERTH_RETURN_IF_ERROR(task_.CheckUpdate());
-  return container_.Update(resources_json);
+  return container_->Update(resources_json);
 }
 
 absl::Status LiveTask::Resize(const std::string& exec_id, uint16_t columns, uint16_t rows) {
@@ -106,7 +106,7 @@ absl::Status LiveTask::CloseInput(const std::string& exec_id) {
 }
 
 absl::StatusOr<std::vector<std::pair<pid_t, std::string>>> LiveTask::Pids() const {
-  BERTH_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, container_.Pids());
+  BERTH_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, container_->Pids());
   std::map<pid_t, std::string> execs;
   for (const std::string& exec_id : task_.ExecIds()) {
     const task::Process& process = **task_.Find(exec_id);
@@ -126,7 +126,7 @@ absl::StatusOr<launch::StatsAny> LiveTask::Stats() const {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot measure task \"", spec_.id, "\": it is ", task::StateName(state)));
   }
-  return container_.Stats();
+  return container_->Stats();
 }
 
 }  // namespace berth::service

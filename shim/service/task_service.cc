@@ -87,6 +87,7 @@ void TaskService::Register(ttrpc::Server& server) {
     RegisterWaiting(server, service);
     RegisterImmediate(server, service);
   }
+  supervisor_.Register(server);
 }
 
 void TaskService::RegisterWaiting(ttrpc::Server& server, const std::string& service) {

@@ -21,6 +21,7 @@
 #include "google/protobuf/empty.pb.h"
 #include "proto/containerd/task/v2/task.pb.h"
 #include "shim/service/live_task.h"
+#include "shim/service/supervisor_service.h"
 
 namespace berth::service {
 
@@ -37,7 +38,7 @@ class TaskService {
   TaskService(const TaskService&) = delete;
   TaskService& operator=(const TaskService&) = delete;
 
-  // Registers every method of both services.
+  // Registers every method of both services, and berth.shim.v1.Supervisor.
   void Register(ttrpc::Server& server);
 
  private:
@@ -84,6 +85,7 @@ class TaskService {
   absl::AnyInvocable<void()> on_end_;
   TimerId end_timer_ = TimerId::kNone;
   std::map<std::string, std::unique_ptr<LiveTask>> tasks_;
+  SupervisorService supervisor_{[this](const std::string& id) { return Find(id); }};
 };
 
 }  // namespace berth::service

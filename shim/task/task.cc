@@ -268,4 +268,20 @@ void Task::DeleteFailed(const std::string& exec_id) {
 
 void Task::ForgetExec(const std::string& exec_id) { execs_.erase(exec_id); }
 
+void Task::NextGeneration(Stdio stdio) {
+  BERTH_CHECK(init_.process.state == State::kDeleting || init_.process.state == State::kStopped);
+  init_ = Entry();
+  init_.process.stdio = std::move(stdio);
+  init_.process.state = State::kCreating;
+  execs_.clear();
+}
+
+void Task::NextGenerationFailed(pid_t pid, uint32_t status, absl::Time at) {
+  BERTH_CHECK(init_.process.state == State::kCreating);
+  init_.process.state = State::kStopped;
+  init_.process.pid = pid;
+  init_.process.exit_status = status;
+  init_.process.exited_at = at;
+}
+
 }  // namespace berth::task

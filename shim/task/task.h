@@ -83,6 +83,12 @@ class Task {
   // Forgets an exec.
   void ForgetExec(const std::string& exec_id);
 
+  // The container is made again: init is kCreating, the execs are forgotten. Requires: init is
+  // kDeleting or kStopped.
+  void NextGeneration(Stdio stdio);
+  // It could not be made: init is kStopped, as it was before.
+  void NextGenerationFailed(pid_t pid, uint32_t status, absl::Time at);
+
   // True when no process of the task is left that could still exit.
   bool AllExited() const;
 

@@ -213,5 +213,30 @@ TEST(TaskTest, UpdateNeedsAContainer) {
   EXPECT_EQ(task.CheckUpdate().code(), StatusCode::kFailedPrecondition);
 }
 
+TEST(TaskGenerationTest, NextGenerationBeginsAnewAndFailingLeavesTheLastEnd) {
+  Task task("c", Stdio{.in = "", .out = "first", .err = ""});
+  task.CreateFinished(10);
+  ASSERT_TRUE(task.BeginStart("").ok());
+  (void)task.StartFinished("", 10);
+  ASSERT_TRUE(task.AddExec("e", Stdio{}).ok());
+  ASSERT_EQ(task.Exited("", 3, absl::FromUnixSeconds(5)).size(), 1u);
+  ASSERT_TRUE(task.BeginDelete("").ok());
+  task.NextGeneration(Stdio{.in = "", .out = "later", .err = ""});
+  EXPECT_EQ(task.init().state, State::kCreating);
+  EXPECT_EQ(task.init().stdio.out, "later");
+  EXPECT_EQ(task.init().exit_status, 0u);
+  EXPECT_FALSE(task.Find("e").ok());
+  task.NextGenerationFailed(10, 3, absl::FromUnixSeconds(5));
+  EXPECT_EQ(task.init().state, State::kStopped);
+  EXPECT_EQ(task.init().exit_status, 3u);
+  task.NextGeneration(Stdio{});
+  task.CreateFinished(11);
+  ASSERT_TRUE(task.BeginStart("").ok());
+  (void)task.StartFinished("", 11);
+  const std::vector<Exit> exits = task.Exited("", 0, absl::FromUnixSeconds(6));
+  ASSERT_EQ(exits.size(), 1u);
+  EXPECT_EQ(exits[0].pid, 11);
+}
+
 }  // namespace
 }  // namespace berth::task
