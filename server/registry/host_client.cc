@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/synchronization/notification.h"
 #include "base/status/status_macros.h"
 #include "server/registry/registry_error.h"
@@ -94,8 +95,8 @@ std::string HostClient::RepositoryHere(absl::string_view repository) const {
 }
 
 absl::StatusOr<Url> HostClient::BaseUrl(absl::string_view scheme) const {
-  return ParseUrl(
-      absl::StrCat(scheme, "://", host_.host(), host_.path().empty() ? "/v2" : host_.path()));
+  const std::string& path = host_.path();
+  return ParseUrl(absl::StrCat(scheme, "://", host_.host(), path.empty() ? "/v2" : path));
 }
 
 absl::StatusOr<Url> HostClient::UrlOf(const HostRequest& request, const Url& base) const {
@@ -106,7 +107,7 @@ absl::StatusOr<Url> HostClient::UrlOf(const HostRequest& request, const Url& bas
   if (absl::StartsWith(request.path, "//")) {
     return ResolveUrl(base, absl::string_view(request.path).substr(2));
   }
-  std::string text = absl::StrCat(base.text, request.path);
+  std::string text = absl::StrCat(absl::StripSuffix(base.text, "/"), request.path);
   if (host_.is_mirror()) {
     absl::StrAppend(&text, absl::StrContains(text, '?') ? "&" : "?", "ns=", EscapeQuery(registry_));
   }

@@ -1,6 +1,9 @@
 // The parts of berth-worker that need no daemon: what mounts mean, and the confinement.
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +17,7 @@
 #include "server/worker/confinement.h"
 #include "server/worker/mount_plan.h"
 #include "server/worker/store_directory.h"
+#include "server/worker/syscall_filter.h"
 
 namespace berth::worker {
 namespace {
@@ -101,6 +105,45 @@ TEST(ConfineTest, OnlyTheGivenDirectoriesCanBeReached) {
     EXPECT_EQ(::linkat(readable.get(), "file", writable.get(), "stolen", 0), -1);
   }).join();
   EXPECT_TRUE(OpenFile("/etc/passwd", O_RDONLY).ok());  // other threads are as before
+}
+
+// What a thread can still do, tried on one that is thrown away afterwards.
+struct Tried {
+  int socket = 0;
+  int unshare = 0;
+  int execve = 0;
+  int fork = 0;
+  bool thread_ran = false;
+};
+Tried TryFiltered(Sockets sockets) {
+  Tried tried;
+  std::thread([&] {
+    ASSERT_EQ(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ASSERT_TRUE(FilterSyscalls(sockets).ok());
+    const auto error_of = [](long result) { return result < 0 ? errno : 0; };
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    tried.socket = error_of(fd);
+    if (fd >= 0) ::close(fd);
+    tried.unshare = error_of(::unshare(CLONE_NEWNS));
+    char* const arguments[] = {nullptr};
+    tried.execve = error_of(::execve("/bin/true", arguments, arguments));
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(0);
+    tried.fork = error_of(child);
+    std::thread([&] { tried.thread_ran = true; }).join();
+  }).join();
+  return tried;
+}
+
+TEST(SyscallFilterTest, ProgramsAndNamespacesAreOutOfReach) {
+  for (const Sockets sockets : {Sockets::kForbidden, Sockets::kAllowed}) {
+    const Tried tried = TryFiltered(sockets);
+    EXPECT_EQ(tried.socket, sockets == Sockets::kForbidden ? EPERM : 0);
+    EXPECT_EQ(tried.unshare, EPERM);
+    EXPECT_EQ(tried.execve, EPERM);
+    EXPECT_EQ(tried.fork, EPERM);
+    EXPECT_TRUE(tried.thread_ran);
+  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -23,6 +24,7 @@
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
 #include "gtest/gtest.h"
+#include "server/registry/testing/fake_server.h"
 #include "server/task/loop_thread.h"
 #include "snapshotter/layer/layer_test_support.h"
 
@@ -316,6 +318,79 @@ TEST_F(WorkerClientTest, ACancelledJobEnds) {
   const absl::StatusOr<UniqueFd> writer = OpenFile(fifo, O_RDWR);
   ASSERT_TRUE(writer.ok()) << writer.status();
   for (auto& waiter : waiters) EXPECT_FALSE(waiter->Wait().ok());
+}
+
+// The real worker, confined as it is, against a server that sends the blob with a pause in it.
+TEST_F(WorkerClientTest, ALayerIsUnpackedWhileItIsFetched) {
+  const std::string tar = MakeTar({File("first"), File("large", std::string(3 << 20, 'x'))});
+  const std::string blob = layer::Compress(layer::Compression::kGzip, tar);
+  const std::string digest = HashString(blob).text();
+  std::atomic<int> connections{0};
+  registry::testing::FakeServer server([&](const registry::testing::FakeRequest& request) {
+    registry::testing::FakeResponse response;
+    const bool resumed = request.headers.contains("range");
+    response.body = resumed ? blob.substr(100) : blob;
+    if (resumed) {
+      response.status = 206;
+      response.headers = {
+          {"Content-Range", absl::StrCat("bytes 100-", blob.size() - 1, "/", blob.size())}};
+    }
+    if (connections++ == 0) response.cut_after = 100;
+    return response;
+  });
+  Shell(absl::StrCat("mkdir ", directory_ / "root", " && touch ", Store(), "/ingest/up"));
+
+  v1::FetchRequest fetch;
+  fetch.mutable_origin()->set_registry("registry.test");
+  fetch.mutable_origin()->set_repository("a/b");
+  v1::Host& host = *fetch.mutable_origin()->add_hosts();
+  host.set_host(server.address());
+  host.set_can_pull(true);
+  fetch.mutable_target()->set_digest(digest);
+  fetch.mutable_target()->set_size(static_cast<int64_t>(blob.size()));
+  fetch.set_upload("up");
+  const std::shared_ptr<ProgressSlot> slot = client_->LendSlot();
+  ASSERT_NE(slot, nullptr);
+  Waiter<v1::FetchResponse> fetched;
+  client_->Fetch(fetch, slot, fetched.Done());
+  v1::ApplyRequest apply = ApplyTo(digest, Bind(directory_ / "root"));
+  apply.mutable_follow()->set_upload("up");
+  apply.mutable_follow()->set_slot(slot->number());
+  const auto applied = Apply(apply);
+
+  const auto result = fetched.Wait();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->fetched(), static_cast<int64_t>(blob.size()));
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  EXPECT_EQ(applied->digest(), HashString(tar).text());
+  EXPECT_EQ(ReadFileForTest(Store() + "/ingest/up"), blob);
+  EXPECT_EQ(slot->Read().offset, blob.size());
+  EXPECT_EQ(slot->Read().state, ProgressState::kDone);
+  EXPECT_EQ(Workers().size(), 2u);
+}
+
+TEST_F(WorkerClientTest, AFollowerFailsWithItsFetch) {
+  Shell(absl::StrCat("mkdir ", directory_ / "root", " && touch ", Store(), "/ingest/up"));
+  registry::testing::FakeServer server([](const registry::testing::FakeRequest&) {
+    registry::testing::FakeResponse response;
+    response.status = 404;
+    return response;
+  });
+  v1::FetchRequest fetch;
+  v1::Host& host = *fetch.mutable_origin()->add_hosts();
+  host.set_host(server.address());
+  host.set_can_pull(true);
+  fetch.mutable_target()->set_digest(HashString("x").text());
+  fetch.mutable_target()->set_size(1);
+  fetch.set_upload("up");
+  const std::shared_ptr<ProgressSlot> slot = client_->LendSlot();
+  Waiter<v1::FetchResponse> fetched;
+  client_->Fetch(fetch, slot, fetched.Done());
+  v1::ApplyRequest apply = ApplyTo(HashString("x").text(), Bind(directory_ / "root"));
+  apply.mutable_follow()->set_upload("up");
+  apply.mutable_follow()->set_slot(slot->number());
+  EXPECT_EQ(Apply(apply).status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(fetched.Wait().status().code(), absl::StatusCode::kNotFound);
 }
 
 }  // namespace
