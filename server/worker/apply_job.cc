@@ -91,6 +91,7 @@ absl::StatusOr<v1::ApplyResponse> RunApply(const v1::ApplyRequest& request,
   v1::ApplyResponse response;
   response.set_digest(result.diff_id.text());
   response.set_size(static_cast<int64_t>(result.size_bytes));
+  response.set_undescribed_directories(writer.has_undescribed_directories());
   return response;
 }
 

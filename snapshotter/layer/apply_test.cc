@@ -376,6 +376,27 @@ TEST_F(ApplyTest, MissingDirectoriesLookLikeThoseOfTheLayersBelow) {
   EXPECT_EQ(Stat(root_ + "/new").st_mode & 07777, 0755u);
 }
 
+TEST_F(ApplyTest, DirectoriesThatNobodyDescribesAreTold) {
+  TestDirectory lower;
+  Shell(absl::StrCat("mkdir -p ", lower / "var/tmp"));
+  const auto undescribed = [&](const std::vector<Member>& members,
+                               const std::vector<std::string>& below) {
+    TestDirectory root;
+    std::vector<UniqueFd> lowers;
+    for (const std::string& path : below) lowers.push_back(OpenDirectoryForTest(path));
+    TreeWriter writer(OpenDirectoryForTest(root.path()), WhiteoutStyle::kOverlay,
+                      std::move(lowers));
+    EXPECT_TRUE(ApplyLayer(MemoryFile(MakeTar(members)), {}, writer).ok());
+    return writer.has_undescribed_directories();
+  };
+  EXPECT_FALSE(undescribed({Directory("var"), Directory("var/tmp"), File("var/tmp/a")}, {}));
+  EXPECT_TRUE(undescribed({Directory("var"), File("var/tmp/a")}, {}));
+  EXPECT_TRUE(undescribed({layer::Whiteout("var/tmp/.wh.a")}, {}));
+  EXPECT_FALSE(undescribed({File("var/tmp/a")}, {lower.path()}));
+  // Described later is described.
+  EXPECT_FALSE(undescribed({File("var/a"), Directory("var")}, {}));
+}
+
 TEST_F(ApplyTest, ArchivesOfGnuTarInAllFormatsUnpackTheSame) {
   TestDirectory source;
   const std::string tree = source / "tree";

@@ -74,17 +74,18 @@ absl::StatusOr<UniqueFd> ParentDirectories::MakeOne(BorrowedFd parent, const std
   }
   BERTH_ASSIGN_OR_RETURN(UniqueFd made, OpenAt(parent, name, kOpenDirectory | O_NOFOLLOW));
   if (::fchmod(made.get(), 0755) != 0) return ErrnoStatus(errno, "fchmod", path);
-  BERTH_RETURN_IF_ERROR(CopyFromBelow(path, made));
-  BERTH_RETURN_IF_ERROR(on_made_(path, made));
+  BERTH_ASSIGN_OR_RETURN(const Origin origin, CopyFromBelow(path, made));
+  BERTH_RETURN_IF_ERROR(on_made_(path, made, origin));
   return made;
 }
 
-absl::Status ParentDirectories::CopyFromBelow(const std::string& path, BorrowedFd directory) const {
+absl::StatusOr<ParentDirectories::Origin> ParentDirectories::CopyFromBelow(
+    const std::string& path, BorrowedFd directory) const {
   for (const UniqueFd& lower : lowers_) {
     const absl::StatusOr<UniqueFd> found = OpenInRoot(lower, path, kOpenDirectory);
     if (!found.ok()) {
       // A file or whiteout stands there: what lies further below does not show through it.
-      if (ErrnoOf(found.status()) == ENOTDIR) return absl::OkStatus();
+      if (ErrnoOf(found.status()) == ENOTDIR) return Origin::kNowhere;
       continue;
     }
     struct stat info;
@@ -99,9 +100,9 @@ absl::Status ParentDirectories::CopyFromBelow(const std::string& path, BorrowedF
     BERTH_RETURN_IF_ERROR(SetXattrs(directory, xattrs));
     const struct timespec times[2] = {info.st_mtim, info.st_mtim};
     if (::futimens(directory.get(), times) != 0) return ErrnoStatus(errno, "futimens", path);
-    return absl::OkStatus();
+    return Origin::kLayerBelow;
   }
-  return absl::OkStatus();
+  return Origin::kNowhere;
 }
 
 }  // namespace berth::layer

@@ -21,8 +21,11 @@ namespace berth::layer {
 
 class ParentDirectories {
  public:
+  // Where the attributes of a directory made on the way are from.
+  enum class Origin { kNowhere, kLayerBelow };
   // Called with each directory made on the way: its path, and an open descriptor of it.
-  using OnMade = absl::AnyInvocable<absl::Status(const std::string& path, BorrowedFd directory)>;
+  using OnMade = absl::AnyInvocable<absl::Status(const std::string& path, BorrowedFd directory,
+                                                 Origin origin)>;
 
   // `root` is borrowed. `lowers`: roots of the layers below, the nearest first.
   ParentDirectories(BorrowedFd root, std::vector<UniqueFd> lowers, OnMade on_made);
@@ -40,7 +43,7 @@ class ParentDirectories {
   absl::StatusOr<UniqueFd> Make(absl::string_view path);
   absl::StatusOr<UniqueFd> MakeOne(BorrowedFd parent, const std::string& path,
                                    absl::string_view name);
-  absl::Status CopyFromBelow(const std::string& path, BorrowedFd directory) const;
+  absl::StatusOr<Origin> CopyFromBelow(const std::string& path, BorrowedFd directory) const;
 
   BorrowedFd root_;
   const std::vector<UniqueFd> lowers_;

@@ -54,6 +54,8 @@ class TreeWriter {
   absl::Status Finish();
 
   BorrowedFd root() const { return root_; }
+  // Whether directories were made on the way that no member described, nor any layer below had.
+  bool has_undescribed_directories() const { return !undescribed_.empty(); }
 
  private:
   enum class Found { kNothing, kDirectory, kWhiteout, kOther };
@@ -84,6 +86,7 @@ class TreeWriter {
   const WhiteoutStyle style_;
   ParentDirectories parents_;
   std::vector<std::pair<std::string, struct timespec>> directory_times_;
+  absl::flat_hash_set<std::string> undescribed_;
   absl::flat_hash_set<uint64_t> created_;  // hashes of paths, kDelete only
 };
 
