@@ -172,7 +172,8 @@ bool Directory::Has(absl::string_view controller) const {
 }
 
 absl::StatusOr<Cgroup> Cgroup::Create(const std::vector<Hierarchy>& hierarchies,
-                                      absl::string_view cgroups_path, absl::string_view id) {
+                                      absl::string_view cgroups_path, absl::string_view id,
+                                      Occupied occupied) {
   Cgroup group;
   std::vector<std::string> made;
   absl::Status status;
@@ -196,7 +197,7 @@ absl::StatusOr<Cgroup> Cgroup::Create(const std::vector<Hierarchy>& hierarchies,
     group.paths_.push_back(directory.path);
     group.directories_.push_back(std::move(directory));
   }
-  if (status.ok() && existed) status = CheckUnused(group);
+  if (status.ok() && existed && occupied == Occupied::kRefuse) status = CheckUnused(group);
   if (status.ok()) return group;
   for (auto path = made.rbegin(); path != made.rend(); ++path) {
     ::rmdir(path->c_str());  // what is in use meanwhile stays

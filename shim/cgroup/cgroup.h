@@ -38,10 +38,12 @@ class Cgroup {
   Cgroup& operator=(Cgroup&&) noexcept = default;
 
   // Makes the directories and their parents, with cpuset filled in and v2 controllers enabled.
-  // Errors: FAILED_PRECONDITION when the group exists and holds processes or is frozen. After an
-  // error nothing that was made is left.
+  // Errors: with kRefuse, FAILED_PRECONDITION when the group exists and holds processes or is
+  // frozen. After an error nothing that was made is left.
+  enum class Occupied { kRefuse, kAccept };
   static absl::StatusOr<Cgroup> Create(const std::vector<Hierarchy>& hierarchies,
-                                       absl::string_view cgroups_path, absl::string_view id);
+                                       absl::string_view cgroups_path, absl::string_view id,
+                                       Occupied occupied = Occupied::kRefuse);
   // Opens those of `paths` that still exist.
   static Cgroup Open(const std::vector<std::string>& paths);
 

@@ -18,6 +18,7 @@
 #include "shim/init/child_hooks.h"
 #include "shim/init/container_setup.h"
 #include "shim/init/descriptors.h"
+#include "shim/init/network_devices.h"
 #include "shim/init/raw_open.h"
 #include "shim/rootfs/devices.h"
 #include "shim/rootfs/inside.h"
@@ -63,8 +64,12 @@ pid_t HostPid(int proc) {
 
 class Init {
  public:
-  Init(InitPlan& plan, Reporter& report)
-      : plan_(plan), spec_(*plan.spec), report_(report), builder_(report, plan.process) {}
+  Init(InitPlan& plan, Reporter& report, NetworkDevices& devices)
+      : plan_(plan),
+        spec_(*plan.spec),
+        report_(report),
+        devices_(devices),
+        builder_(report, plan.process) {}
 
   // In the mount namespace where the rootfs is mounted, with the host's privileges.
   void PrepareOnHostSide() {
@@ -91,6 +96,7 @@ class Init {
     proc_ = RawOpen("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (proc_ < 0) report_.Fail(errno, "open", "/proc");
     if (spec_.NewNamespace(CLONE_NEWNET)) RaiseLoopback(report_);
+    devices_.Configure();
     OpenRoot();
     MountEverything();
     RunHooksBeforePivot();
@@ -233,6 +239,8 @@ class Init {
 
   void AwaitStart() {
     if (plan_.listener >= 0) {
+      // A creator that dies before it has recorded us takes us with it.
+      report_.Await(CommandKind::kLetGo);
       // Whoever runs `start` connects here; from then on it is the parent that hears us.
       int connection;
       do {
@@ -256,6 +264,7 @@ class Init {
   InitPlan& plan_;
   const spec::LaunchPlan& spec_;
   Reporter& report_;
+  NetworkDevices& devices_;
   ProcessBuilder builder_;
   std::vector<int> sources_;
   std::string state_created_;
@@ -287,10 +296,12 @@ void RunInit(InitPlan& plan) {
   KeepOnlyThePlans(plan);
   ResetSignals();
   Reporter report(plan.control);
+  NetworkDevices devices(report, *plan.spec);
   report.Begin(Step::kNamespaces);
   JoinNamespaces(report, plan.joined);
   MakeNamespaces(report, *plan.spec, NewFlags(*plan.spec));
-  Init init(plan, report);
+  devices.MoveInto("/proc/self/ns/net");
+  Init init(plan, report, devices);
   init.PrepareOnHostSide();
   init.Continue();
 }
@@ -300,6 +311,7 @@ void RunAssistant(InitPlan& plan) {
   ResetSignals();
   Reporter report(plan.control);
   const spec::LaunchPlan& spec = *plan.spec;
+  NetworkDevices devices(report, spec);
   report.Begin(Step::kNamespaces);
   // Joined namespaces belong to the host's user namespace as a rule, so they come before a new one;
   // a joined user namespace comes last, for what it owns can then no longer be left.
@@ -311,7 +323,7 @@ void RunAssistant(InitPlan& plan) {
   JoinNamespaces(report, others);
   const bool new_mounts = spec.NewNamespace(CLONE_NEWNS);
   if (new_mounts && ::unshare(CLONE_NEWNS) != 0) report.Fail(errno, "make a mount namespace");
-  Init init(plan, report);
+  Init init(plan, report, devices);
   init.PrepareOnHostSide();
   report.Begin(Step::kNamespaces);
   if (!user.empty()) {
@@ -348,6 +360,11 @@ void RunAssistant(InitPlan& plan) {
     }
     init.Continue();
   }
+  // init goes on only when the parent has heard of it.
+  const std::string network = spec.NewNamespace(CLONE_NEWNET)
+                                  ? "/proc/" + std::to_string(pid) + "/ns/net"
+                                  : "/proc/self/ns/net";
+  devices.MoveInto(network.c_str());
   report.Send(ReportKind::kInitPid, &pidfd, 1, pid);
   ::_exit(0);
 }

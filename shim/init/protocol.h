@@ -89,7 +89,8 @@ struct Report {
   char detail[1024];
 };
 
-enum class CommandKind : uint8_t { kMapped, kPlaced, kHooksDone, kStart };
+// kLetGo: the creating process is about to end, and whoever connects says kStart.
+enum class CommandKind : uint8_t { kMapped, kPlaced, kHooksDone, kLetGo, kStart };
 
 // From parent to child.
 struct Command {

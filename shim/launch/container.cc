@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -296,6 +297,14 @@ void Container::Create(CreateOptions options, Done done) {
   impl_->Create(std::move(options), std::move(done));
 }
 void Container::Cancel() { impl_->Cancel(); }
+absl::Status Container::LetGo() {
+  const init::Command command{init::CommandKind::kLetGo};
+  if (::send(impl_->state_.control.get(), &command, sizeof(command), MSG_NOSIGNAL) < 0) {
+    return ErrnoStatus(errno, "let go of the container's init");
+  }
+  return absl::OkStatus();
+}
+
 void Container::Start(Done done) { impl_->Start(std::move(done)); }
 void Container::Exec(ExecOptions options, ExecDone done) {
   impl_->Exec(std::move(options), std::move(done));
@@ -303,6 +312,9 @@ void Container::Exec(ExecOptions options, ExecDone done) {
 pid_t Container::init_pid() const { return impl_->state_.init_pid; }
 BorrowedFd Container::init_pidfd() const { return impl_->state_.init_pidfd; }
 uint64_t Container::init_start_time_ticks() const { return impl_->state_.init_start_time_ticks; }
+const std::string& Container::oci_version() const { return impl_->state_.oci_version; }
+const std::string& Container::annotations_json() const { return impl_->state_.annotations_json; }
+const std::string& Container::root_path() const { return impl_->state_.root_path; }
 bool Container::terminal() const { return impl_->state_.terminal; }
 UniqueFd Container::TakeConsole() { return std::move(impl_->state_.console); }
 const std::vector<std::string>& Container::cgroup_paths() const {

@@ -63,7 +63,7 @@ struct CreateOptions {
   // Of an earlier generation; joined in the place of a new network namespace. Empty: none.
   std::string network_namespace;
   // A listening SOCK_SEQPACKET socket. When valid, init waits there for the process that starts it
-  // (StartDetached), so that the creating process may end; Start is then not available.
+  // (StartDetached), so that the creating process may end after LetGo; Start is then not available.
   UniqueFd start_listener;
   absl::Duration timeout = absl::Minutes(2);  // of set-up without hooks (they have their own)
 };
@@ -121,6 +121,10 @@ class Container {
   // Aborts a Create in progress, whose `done` gets CANCELLED once all is undone. Else no effect.
   void Cancel();
 
+  // With a start_listener: from now on init lives on without this process. One that dies before
+  // this call takes its init with it.
+  absl::Status LetGo();
+
   // Runs the startContainer hooks, the program, then the poststart hooks. Errors:
   // FAILED_PRECONDITION when not created; NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT saying why
   // the program cannot run. The process then ends and is reaped by the caller as after any exit.
@@ -133,6 +137,10 @@ class Container {
   BorrowedFd init_pidfd() const;
   uint64_t init_start_time_ticks() const;
   bool terminal() const;
+  // Of the specification: what a record of the container shows.
+  const std::string& oci_version() const;
+  const std::string& annotations_json() const;
+  const std::string& root_path() const;  // absolute
   // The master of init's terminal, once; invalid when there is none.
   UniqueFd TakeConsole();
   // Absolute directories, one per hierarchy; for the journal and CleanupFromRecord.

@@ -241,7 +241,7 @@ Outcome ContainerTest::ExecPayload(const std::vector<std::string>& args, const s
 
 std::string ContainerTest::CgroupFile(const std::string& controller, const std::string& file) {
   for (const std::string& path : container_->cgroup_paths()) {
-    if (!absl::StrContains(path, absl::StrCat("/", controller, "/"))) continue;
+    if (!HasV2Only() && !absl::StrContains(path, absl::StrCat("/", controller, "/"))) continue;
     auto text = ReadFile(absl::StrCat(path, "/", file));
     return text.ok() ? *text : text.status().ToString();
   }
@@ -256,10 +256,14 @@ std::string ContainerTest::HostFacts() {
     const std::string path = absl::StrCat("/sys/fs/cgroup/", hierarchy, "/runtime-test/", id_);
     if (::access(path.c_str(), F_OK) == 0) absl::StrAppend(&facts, path, "\n");
   }
+  const std::string unified = "/sys/fs/cgroup/runtime-test/" + id_;
+  if (::access(unified.c_str(), F_OK) == 0) absl::StrAppend(&facts, unified, "\n");
   absl::StrAppend(
       &facts, "children: ", *ReadFile(absl::StrCat("/proc/self/task/", ::getpid(), "/children")));
   return facts;
 }
+
+bool ContainerTest::HasV2Only() { return ::access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0; }
 
 bool ContainerTest::HasResourceCapability() {
   constexpr int kSysResource = 24;

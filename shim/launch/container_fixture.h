@@ -77,7 +77,9 @@ class ContainerTest : public ::testing::Test {
   absl::Status Await(absl::FunctionRef<void(Container::Done)> call);
   // Reaps the process of `pidfd`; its exit code, or 128 + signal.
   int WaitForExit(BorrowedFd pidfd);
+  // With v2 only, the file of the one group; `controller` then does not matter.
   std::string CgroupFile(const std::string& controller, const std::string& file);
+  static bool HasV2Only();
   // Mounts, and leftovers of ours among cgroups and processes.
   std::string HostFacts();
   static bool HasResourceCapability();

@@ -23,6 +23,7 @@ struct ContainerState {
   std::string bundle;
   std::string oci_version;
   std::string annotations_json;
+  std::string root_path;  // absolute
   std::vector<spec::Hook> poststart;
   std::vector<spec::Hook> poststop;
   bool poststop_due = false;  // runtime hooks ran, so their undoing must
@@ -32,8 +33,9 @@ struct ContainerState {
   uint64_t init_start_time_ticks = 0;
   UniqueFd control;  // until started
   UniqueFd console;
-  UniqueFd rootfs;   // keeps the root filesystem mounted beyond init's end
-  UniqueFd seccomp;  // the compiled program, for execs
+  UniqueFd rootfs;                 // keeps the root filesystem mounted beyond init's end
+  bool rootfs_is_callers = false;  // bound from where it stays mounted: letting go of it is quick
+  UniqueFd seccomp;                // the compiled program, for execs
   SeccompAgent seccomp_agent;
   std::string keyring;  // empty: execs keep the caller's
   int namespaces = 0;   // CLONE_NEW* that differ from ours, without pid

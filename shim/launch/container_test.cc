@@ -252,7 +252,30 @@ TEST_F(ContainerTest, PausesResumesAndKillsAll) {
   EXPECT_EQ(container_->Kill(SIGTERM, KillScope::kInit).code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(ContainerTest, AppliesAndUpdatesLimitsOnV2) {
+  if (!HasV2Only()) GTEST_SKIP() << "v1 controllers are here";
+  spec_.linux_members = R"("resources":{"memory":{"limit":67108864,"swap":100663296,
+      "reservation":33554432},"pids":{"limit":33},"unified":{"memory.high":"50331648"},
+      "cpu":{"shares":512,"quota":50000,"period":100000,"cpus":"0"}},)";
+  StartServing();
+  EXPECT_EQ(CgroupFile("", "memory.max"), "67108864\n");
+  EXPECT_EQ(CgroupFile("", "memory.low"), "33554432\n");
+  EXPECT_EQ(CgroupFile("", "memory.high"), "50331648\n");
+  EXPECT_EQ(CgroupFile("", "pids.max"), "33\n");
+  EXPECT_EQ(CgroupFile("", "cpu.max"), "50000 100000\n");
+  EXPECT_EQ(CgroupFile("", "cpuset.cpus"), "0\n");
+  EXPECT_EQ(container_->Update(R"({"memory":{"limit":33554432},"pids":{"limit":-1}})"),
+            absl::OkStatus());
+  EXPECT_EQ(CgroupFile("", "memory.max"), "33554432\n");
+  EXPECT_EQ(CgroupFile("", "pids.max"), "max\n");
+  auto stats = container_->Stats();
+  ASSERT_TRUE(stats.ok());
+  EXPECT_EQ(stats->type_url, "io.containerd.cgroups.v2.Metrics");
+  StopServing();
+}
+
 TEST_F(ContainerTest, AppliesAndUpdatesLimits) {
+  if (HasV2Only()) GTEST_SKIP() << "no v1 controllers";
   spec_.linux_members = R"("resources":{"memory":{"limit":67108864},"pids":{"limit":33},
       "cpu":{"shares":512,"quota":50000,"period":100000,"cpus":"0"}},)";
   StartServing();

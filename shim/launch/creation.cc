@@ -73,6 +73,7 @@ Creation::Creation(Loop& loop, CreateOptions options, ContainerState& state,
       state_(state),
       done_(std::move(done)),
       seccomp_(loop),
+      scope_(loop),
       hooks_(loop),
       step_began_(absl::Now()) {}
 
@@ -117,13 +118,7 @@ absl::Status Creation::CheckSupported(const spec::LaunchPlan& plan) const {
   if (!plan.intel_rdt_json.empty()) {
     return Refuse("$.linux.intelRdt", "Berth does not manage Intel RDT yet");
   }
-  if (!plan.net_devices.empty()) {
-    return Refuse("$.linux.netDevices", "Berth does not move network devices yet");
-  }
-  if (options_.cgroup_driver == CgroupDriver::kSystemd) {
-    return absl::UnimplementedError(
-        "the systemd cgroup driver is not available: use the cgroupfs driver");
-  }
+  if (options_.cgroup_driver == CgroupDriver::kSystemd) return cgroup::CheckSystemdRuns();
   return absl::OkStatus();
 }
 
@@ -146,6 +141,12 @@ absl::Status Creation::Prepare() {
   BERTH_RETURN_IF_ERROR(CheckSupported(*plan_));
   BERTH_ASSIGN_OR_RETURN(hierarchies_, cgroup::FindHierarchies());
   unified_only_ = hierarchies_.size() == 1 && hierarchies_.front().unified;
+  if (options_.cgroup_driver == CgroupDriver::kSystemd) {
+    BERTH_ASSIGN_OR_RETURN(unit_, cgroup::ParseSystemdUnit(plan_->cgroups_path, state_.id));
+    BERTH_ASSIGN_OR_RETURN(const std::string first, ReadFile("/proc/1/cgroup"));
+    plan_->cgroups_path = absl::StrCat(cgroup::SystemdRoot(first), unit_->path);
+  }
+  cgroups_path_ = plan_->cgroups_path;
   RememberForLater();
   if (!plan_->seccomp_json.empty()) {
     BERTH_RETURN_IF_ERROR(seccomp_.Open(plan_->seccomp_json, options_.seccomp_cache_directory));
@@ -182,6 +183,8 @@ absl::Status Creation::PlanInit() {
   plan.root_path = absl::StartsWith(plan_->root_path, "/")
                        ? plan_->root_path
                        : absl::StrCat(options_.bundle, "/", plan_->root_path);
+  state_.root_path = plan.root_path;
+  state_.rootfs_is_callers = options_.rootfs_mounts.empty();
   BERTH_ASSIGN_OR_RETURN(plan.rootfs_mounts, rootfs::PrepareRootfs(options_.rootfs_mounts));
   if (ShowsCgroups(*plan_)) plan.cgroups = Views(hierarchies_, plan_->cgroups_path, state_.id);
   plan.root_switch = options_.root_switch == RootSwitch::kPivotRoot ? init::RootSwitch::kPivotRoot
@@ -246,10 +249,10 @@ absl::Status Creation::Launch() {
   BERTH_ASSIGN_OR_RETURN(SocketPair sockets, MakeSocketPair(SOCK_SEQPACKET));
   init_->control = sockets.second.get();
   resources_ = plan_->resources;
-  if (unified_only_) {
+  if (unified_only_ && !unit_) {
     // There the child can be born in its group.
     BERTH_ASSIGN_OR_RETURN(state_.cgroup,
-                           cgroup::Cgroup::Create(hierarchies_, plan_->cgroups_path, state_.id));
+                           cgroup::Cgroup::Create(hierarchies_, cgroups_path_, state_.id));
   }
   const bool with_assistant = state_.user_namespace;
   absl::StatusOr<Cloned> child;
@@ -287,17 +290,43 @@ absl::Status Creation::Launch() {
         plan_->seccomp_json, [this](absl::Status status) { OnSeccomp(std::move(status)); }));
   }
   // The child is at its mounts by now; the cgroup is made beside it.
-  if (!unified_only_) {
-    BERTH_ASSIGN_OR_RETURN(state_.cgroup,
-                           cgroup::Cgroup::Create(hierarchies_, plan_->cgroups_path, state_.id));
+  if (!unit_) {
+    BERTH_RETURN_IF_ERROR(MakeCgroup(cgroup::Cgroup::Occupied::kRefuse));
   }
-  BERTH_RETURN_IF_ERROR(state_.cgroup.Apply(resources_));
   if (!with_assistant) {
-    BERTH_RETURN_IF_ERROR(PlaceInCgroup());
+    BERTH_RETURN_IF_ERROR(unit_ ? StartScope() : PlaceInCgroup());
   }
-  Note("make the cgroup");
   ReleasePlan();
   return absl::OkStatus();
+}
+
+absl::Status Creation::MakeCgroup(cgroup::Cgroup::Occupied occupied) {
+  if (state_.cgroup.empty()) {
+    BERTH_ASSIGN_OR_RETURN(
+        state_.cgroup, cgroup::Cgroup::Create(hierarchies_, cgroups_path_, state_.id, occupied));
+  }
+  BERTH_RETURN_IF_ERROR(state_.cgroup.Apply(resources_));
+  resources_ = spec::Resources();
+  Note("make the cgroup");
+  return absl::OkStatus();
+}
+
+// systemd makes the group around init, then the rest is as with groups of our own.
+absl::Status Creation::StartScope() {
+  cgroup::ScopeRequest request;
+  request.unit = *unit_;
+  request.description = absl::StrCat("Berth container ", state_.id);
+  request.pid = state_.init_pid;
+  request.limits = cgroup::ScopeLimits(resources_);
+  return scope_.Start(request, [this](absl::Status status) { OnScope(std::move(status)); });
+}
+
+void Creation::OnScope(absl::Status status) {
+  if (failing_) return;
+  Note("start the scope");
+  if (status.ok()) status = MakeCgroup(cgroup::Cgroup::Occupied::kAccept);
+  if (status.ok()) status = PlaceInCgroup();
+  if (!status.ok()) Fail(std::move(status));
 }
 
 absl::Status Creation::PlaceInCgroup() {
@@ -323,7 +352,6 @@ void Creation::ReleasePlan() {
   options_.preserved_fds.clear();
   options_.start_listener.Reset();
   options_.rootfs_mounts.clear();
-  resources_ = spec::Resources();
   ::malloc_trim(0);
 }
 
@@ -374,7 +402,7 @@ void Creation::OnInitPid(ReceivedReport& received) {
   assistant_watch_ = *std::move(watch);
   absl::Status status = WriteUserMaps(state_.init_pid, uid_mappings_, gid_mappings_);
   if (status.ok()) status = channel_.Send(init::CommandKind::kMapped);
-  if (status.ok()) status = PlaceInCgroup();
+  if (status.ok()) status = unit_ ? StartScope() : PlaceInCgroup();
   if (!status.ok()) Fail(std::move(status));
 }
 

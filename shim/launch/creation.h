@@ -20,6 +20,7 @@
 #include "shim/launch/container_state.h"
 #include "shim/launch/hook_runner.h"
 #include "shim/launch/report_channel.h"
+#include "shim/launch/scope_job.h"
 #include "shim/launch/seccomp_job.h"
 #include "shim/launch/teardown.h"
 
@@ -42,6 +43,9 @@ class Creation {
   absl::Status OpenNamespaces();
   absl::Status MakeIdMaps();
   absl::Status Launch();
+  absl::Status MakeCgroup(cgroup::Cgroup::Occupied occupied);
+  absl::Status StartScope();
+  void OnScope(absl::Status status);
   absl::Status PlaceInCgroup();
   void RememberForLater();
   void ReleasePlan();
@@ -79,9 +83,12 @@ class Creation {
   spec::Resources resources_;
   std::optional<int> oom_score_;
   std::string seccomp_json_;
+  std::string cgroups_path_;
+  std::optional<cgroup::SystemdUnit> unit_;  // with the systemd driver
   bool unified_only_ = false;
 
   SeccompJob seccomp_;
+  ScopeJob scope_;
   ReportChannel channel_;
   HookRunner hooks_;
   UniqueFd assistant_;  // pidfd; ends by itself

@@ -24,6 +24,7 @@
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "shim/cgroup/hierarchy.h"
+#include "shim/cgroup/systemd_unit.h"
 #include "shim/init/protocol.h"
 #include "shim/launch/report_channel.h"
 #include "shim/launch/start_socket.h"
@@ -129,6 +130,9 @@ std::vector<std::string> PlannedCgroups(const CleanupRecord& record) {
   for (const cgroup::Hierarchy& hierarchy : *hierarchies) {
     std::string path = cgroup::ContainerDirectory(hierarchy, plan->cgroups_path, IdOf(record));
     if (path != hierarchy.mount_point) paths.push_back(std::move(path));
+    // Which driver was asked for is not known any more; a directory that is not there does no harm.
+    const auto unit = cgroup::ParseSystemdUnit(plan->cgroups_path, IdOf(record));
+    if (unit.ok()) paths.push_back(absl::StrCat(hierarchy.mount_point, unit->path));
   }
   return paths;
 }

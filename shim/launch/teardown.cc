@@ -54,6 +54,8 @@ void Teardown::RemoveCgroup() {
 }
 
 void Teardown::DropRootfs() {
+  // The last unmount of a filesystem may write back all of it, and happens in a child.
+  if (state_.rootfs_is_callers) state_.rootfs.Reset();
   if (!state_.rootfs.valid()) return RunPoststop();
   absl::StatusOr<Cloned> child = CloneChild(0, BorrowedFd(-1));
   if (!child.ok()) return Finish(child.status());

@@ -10,12 +10,14 @@
 #include "absl/status/statusor.h"
 #include "shim/launch/container.h"
 #include "shim/oci/arguments.h"
+#include "shim/oci/log.h"
 #include "shim/oci/state_store.h"
 
 namespace berth::oci {
 
 struct CommandContext {
   const StateStore& store;
+  const Log& log;
   launch::CgroupDriver cgroup_driver;
   Options options;                     // the command's own
   std::vector<std::string> arguments;  // behind its options

@@ -17,7 +17,6 @@
 #include "shim/oci/commands.h"
 #include "shim/oci/console.h"
 #include "shim/oci/foreground.h"
-#include "shim/spec/parse.h"
 
 namespace berth::oci {
 namespace {
@@ -49,8 +48,8 @@ struct Created {
   ContainerRecord record;
 };
 
-absl::StatusOr<ContainerRecord> RecordOf(const launch::Container& container, const std::string& id,
-                                         const std::string& bundle) {
+ContainerRecord RecordOf(const launch::Container& container, const std::string& id,
+                         const std::string& bundle) {
   ContainerRecord record;
   record.id = id;
   record.bundle = bundle;
@@ -58,13 +57,9 @@ absl::StatusOr<ContainerRecord> RecordOf(const launch::Container& container, con
   record.init_pid = container.init_pid();
   record.init_start_time_ticks = container.init_start_time_ticks();
   record.cgroup_paths = container.cgroup_paths();
-  // State and list show these; they are read again rather than kept through the create.
-  BERTH_ASSIGN_OR_RETURN(std::string json, ReadFile(absl::StrCat(bundle, "/config.json")));
-  BERTH_ASSIGN_OR_RETURN(const spec::LaunchPlan plan, spec::ParseSpec(std::move(json)));
-  record.oci_version = plan.oci_version;
-  record.annotations_json = plan.annotations_json;
-  record.rootfs =
-      plan.root_path[0] == '/' ? plan.root_path : absl::StrCat(bundle, "/", plan.root_path);
+  record.oci_version = container.oci_version();
+  record.annotations_json = container.annotations_json();
+  record.rootfs = container.root_path();
   return record;
 }
 
@@ -89,7 +84,7 @@ enum class StartedBy { kThisProcess, kAnother };
 absl::StatusOr<Created> Create(CommandContext& context, Loop& loop, StartedBy starter) {
   BERTH_ASSIGN_OR_RETURN(const std::string id, ContainerArgument(context));
   BERTH_ASSIGN_OR_RETURN(const std::string bundle, BundlePath(context));
-  BERTH_RETURN_IF_ERROR(context.store.Reserve(id));
+  BERTH_RETURN_IF_ERROR(context.store.Reserve(id, bundle));
   auto forget = absl::MakeCleanup([&] { context.store.Remove(id).IgnoreError(); });
   BERTH_ASSIGN_OR_RETURN(launch::CreateOptions options, ToCreateOptions(context, id, bundle));
   if (starter == StartedBy::kAnother) {
@@ -101,23 +96,23 @@ absl::StatusOr<Created> Create(CommandContext& context, Loop& loop, StartedBy st
   BERTH_RETURN_IF_ERROR(AwaitStatus(loop, [&](launch::Container::Done done) {
     created.container->Create(std::move(options), std::move(done));
   }));
+  context.log.Latency("create", created.container->latency());
   PrintWarnings(*created.container);
-  absl::StatusOr<ContainerRecord> record = RecordOf(*created.container, id, bundle);
-  absl::Status status = record.status();
-  if (status.ok()) status = context.store.Save(*record);
+  created.record = RecordOf(*created.container, id, bundle);
+  absl::Status status = context.store.Save(created.record);
   if (status.ok() && context.options.Has("pid-file")) {
     status = ReplaceFileAt(BorrowedFd(AT_FDCWD), context.options.Get("pid-file"),
-                           absl::StrCat(record->init_pid), 0644, Durability::kUnsynced);
+                           absl::StrCat(created.record.init_pid), 0644, Durability::kUnsynced);
   }
   const bool detached = starter == StartedBy::kAnother || context.options.Has("detach");
   if (status.ok()) status = DeliverConsole(context, *created.container, detached);
+  if (status.ok() && starter == StartedBy::kAnother) status = created.container->LetGo();
   if (!status.ok()) {
     AwaitStatus(loop, [&](launch::Container::Done done) {
       created.container->Cleanup(std::move(done));
     }).IgnoreError();  // the first error is the one to tell
     return status;
   }
-  created.record = *std::move(record);
   std::move(forget).Cancel();
   return created;
 }
@@ -153,6 +148,7 @@ absl::StatusOr<int> RunRun(CommandContext& context) {
   const bool detach = context.options.Has("detach");
   absl::Status started = AwaitStatus(
       *loop, [&](launch::Container::Done done) { created.container->Start(std::move(done)); });
+  context.log.Latency("start", created.container->latency());
   if (started.ok() && detach) return 0;
   absl::StatusOr<int> code = started.ok() ? WaitInForeground(*loop, created.container->init_pidfd(),
                                                              created.container->TakeConsole())

@@ -135,6 +135,7 @@ absl::StatusOr<int> RunExec(CommandContext& context) {
       launch::Container::Attach(*loop, ToCleanupRecord(record), context.store.SeccompCache()));
   BERTH_ASSIGN_OR_RETURN(launch::ExecProcess process,
                          AwaitExec(*loop, *container, std::move(options)));
+  context.log.Latency("exec", container->latency());
   PrintWarnings(*container);
   if (context.options.Has("pid-file")) {
     BERTH_RETURN_IF_ERROR(ReplaceFileAt(BorrowedFd(AT_FDCWD), context.options.Get("pid-file"),

@@ -192,7 +192,7 @@ absl::StatusOr<int> RunSpec(CommandContext& context) {
 
 absl::StatusOr<int> RunFeatures(CommandContext& context) {
   Writer writer(Layout::kIndented);
-  writer.BeginObject().Key("ociVersionMin").String("1.0.0").Key("ociVersionMax").String("1.2.0");
+  writer.BeginObject().Key("ociVersionMin").String("1.0.0").Key("ociVersionMax").String("1.3.0");
   WriteStrings(
       writer, "hooks",
       {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"});
@@ -204,7 +204,7 @@ absl::StatusOr<int> RunFeatures(CommandContext& context) {
   for (int i = 0; i <= spec::kLastCapability; ++i) capabilities.push_back(spec::CapabilityName(i));
   WriteStrings(writer, "capabilities", capabilities);
   writer.Key("cgroup").BeginObject().Key("v1").Boolean(true).Key("v2").Boolean(true);
-  writer.Key("systemd").Boolean(false).Key("systemdUser").Boolean(false).Key("rdma").Boolean(true);
+  writer.Key("systemd").Boolean(true).Key("systemdUser").Boolean(false).Key("rdma").Boolean(true);
   writer.EndObject().Key("seccomp").BeginObject().Key("enabled").Boolean(true);
   WriteStrings(writer, "actions", spec::SeccompActionNames());
   WriteStrings(writer, "operators", spec::SeccompOperatorNames());
@@ -213,6 +213,7 @@ absl::StatusOr<int> RunFeatures(CommandContext& context) {
   writer.EndObject().Key("apparmor").BeginObject().Key("enabled").Boolean(true).EndObject();
   writer.Key("selinux").BeginObject().Key("enabled").Boolean(true).EndObject();
   writer.Key("intelRdt").BeginObject().Key("enabled").Boolean(false).EndObject();
+  writer.Key("netDevices").BeginObject().Key("enabled").Boolean(true).EndObject();
   writer.Key("mountExtensions").BeginObject().Key("idmap").BeginObject();
   writer.Key("enabled").Boolean(true).EndObject().EndObject();
   writer.EndObject().EndObject();

@@ -181,6 +181,14 @@ absl::StatusOr<int> RunDelete(CommandContext& context) {
   if (!record.ok()) {
     // A forced delete of what never came to be is done already.
     if (!force || !absl::IsNotFound(record.status())) return record.status();
+    // Its making was cut short: init went with its maker, the rest is where the bundle says.
+    absl::StatusOr<std::string> bundle = context.store.ReservedBundle(id);
+    if (bundle.ok()) {
+      launch::CleanupRecord unfinished;
+      unfinished.bundle = *std::move(bundle);
+      unfinished.id = id;
+      BERTH_RETURN_IF_ERROR(launch::Container::CleanupFromRecord(unfinished, kDeleteTimeout));
+    }
     BERTH_RETURN_IF_ERROR(context.store.Remove(id));
     return 0;
   }

@@ -1,5 +1,4 @@
 // berth-runtime: Berth's container runtime behind runc's command line.
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -9,13 +8,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "base/json/writer.h"
-#include "base/os/fd_factories.h"
-#include "base/os/file_io.h"
 #include "base/status/status_macros.h"
 #include "shim/oci/arguments.h"
 #include "shim/oci/commands.h"
+#include "shim/oci/log.h"
 #include "shim/oci/state_store.h"
 #include "shim/security/self_image.h"
 
@@ -27,7 +23,7 @@ const std::vector<OptionSpec>& GlobalOptions() {
       {"root", "", OptionKind::kValue, "directory for the state of containers"},
       {"log", "", OptionKind::kValue, "file that errors are written to as well"},
       {"log-format", "", OptionKind::kValue, "text or json"},
-      {"debug", "", OptionKind::kSwitch, "accepted"},
+      {"debug", "", OptionKind::kSwitch, "log where the time goes as well"},
       {"systemd-cgroup", "", OptionKind::kSwitch, "use the systemd cgroup driver"},
       {"rootless", "", OptionKind::kValue, "accepted and ignored"},
       {"criu", "", OptionKind::kValue, "accepted and ignored"},
@@ -183,23 +179,10 @@ void PrintCommandHelp(const CommandSpec& command) {
   PrintOptions(command.options);
 }
 
-// Callers read the last line of --log; people read standard error.
-void Report(const Options& global, const absl::Status& status) {
-  const std::string message(status.message());
-  ::fprintf(stderr, "berth-runtime: %s\n", message.c_str());
-  if (!global.Has("log")) return;
-  const std::string now = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone());
-  std::string line;
-  if (global.Get("log-format") == "json") {
-    json::Writer writer;
-    writer.BeginObject().Key("level").String("error").Key("msg").String(message).Key("time").String(
-        now);
-    line = writer.EndObject().Take() + "\n";
-  } else {
-    line = absl::StrCat("time=\"", now, "\" level=error msg=", json::Quote(message), "\n");
-  }
-  absl::StatusOr<UniqueFd> file = OpenFile(global.Get("log"), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  if (file.ok()) WriteAll(*file, line).IgnoreError();  // there is nowhere left to tell
+Log MakeLog(const Options& global) {
+  return Log(global.Get("log"),
+             global.Get("log-format") == "json" ? LogForm::kJson : LogForm::kText,
+             global.Has("debug") ? LogDepth::kDebug : LogDepth::kErrors);
 }
 
 // runc's exit codes: 255 when exec could not run its program, so that the program's own 1 stays
@@ -220,7 +203,7 @@ absl::Status CheckArity(const CommandSpec& command, size_t count) {
                                                  command.arguments));
 }
 
-absl::StatusOr<int> Dispatch(const Options& global, const CommandSpec& command,
+absl::StatusOr<int> Dispatch(const Options& global, const Log& log, const CommandSpec& command,
                              const std::vector<std::string>& words, size_t at, char** argv) {
   std::vector<OptionSpec> specs = command.options;
   specs.push_back({"help", "h", OptionKind::kSwitch, "show help"});
@@ -239,6 +222,7 @@ absl::StatusOr<int> Dispatch(const Options& global, const CommandSpec& command,
     BERTH_RETURN_IF_ERROR(security::ProtectSelfImage(argv));
   }
   CommandContext context{store,
+                         log,
                          driver,
                          std::move(options),
                          {words.begin() + static_cast<std::ptrdiff_t>(at), words.end()}};
@@ -254,15 +238,15 @@ int Run(const Options& global, const std::vector<std::string>& words, size_t at,
   const std::vector<CommandSpec>& commands = AllCommands();
   const auto command = std::find_if(commands.begin(), commands.end(),
                                     [&](const CommandSpec& spec) { return name == spec.name; });
+  const Log log = MakeLog(global);
   if (command == commands.end()) {
-    Report(global, absl::InvalidArgumentError(
-                       absl::StrCat("no such command: ", name, "; see berth-runtime --help")));
+    log.Error(absl::StrCat("no such command: ", name, "; see berth-runtime --help"));
     return kUnknownCommand;
   }
-  absl::StatusOr<int> code = Dispatch(global, *command, words, at, argv);
+  absl::StatusOr<int> code = Dispatch(global, log, *command, words, at, argv);
   if (code.ok()) return *code;
   const bool launches = name == "create" || name == "run" || name == "exec";
-  Report(global, launches ? Annotate(code.status(), absl::StrCat(name, " failed")) : code.status());
+  log.Error(absl::StrCat(launches ? absl::StrCat(name, " failed: ") : "", code.status().message()));
   return name == "exec" ? kExecFailed : kFailed;
 }
 

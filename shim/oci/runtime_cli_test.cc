@@ -199,6 +199,16 @@ TEST_F(RuntimeCliTest, SendsTheTerminalToTheConsoleSocket) {
   EXPECT_TRUE(absl::StrContains(text, "tty=/dev/pts/0")) << text;
 }
 
+TEST_F(RuntimeCliTest, DebugTellsWhereTheTimeWent) {
+  WriteConfig(R"("true")");
+  ASSERT_EQ(Run({"--debug", "run", "-b", directory_, "c"}).code, 0);
+  const std::string log = *ReadFile(directory_ + "/log");
+  EXPECT_TRUE(absl::StrContains(log, "\"level\":\"debug\"")) << log;
+  for (const char* step : {"create took, in ms: ", "parse config.json ", "clone ", "start took"}) {
+    EXPECT_TRUE(absl::StrContains(log, step)) << log;
+  }
+}
+
 TEST_F(RuntimeCliTest, ItsOwnSpecificationRuns) {
   ASSERT_EQ(Run({"spec", "-b", directory_}).code, 0);
   EXPECT_EQ(Run({"spec", "-b", directory_}).code, 1);
@@ -217,6 +227,7 @@ TEST_F(RuntimeCliTest, TellsWhatItCanDoAndWhatNot) {
   auto features = json::Document::Parse(Run({"features"}).out);
   ASSERT_TRUE(features.ok()) << features.status();
   EXPECT_EQ(features->root().Find("hooks").size(), 6u);
+  EXPECT_EQ(features->root().Find("ociVersionMax").text(), "1.3.0");
   Result unknown = Run({"frobnicate"});
   EXPECT_EQ(unknown.code, 3);
   EXPECT_TRUE(absl::StrContains(Run({"create"}).out, "requires exactly 1 argument"));

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@ namespace berth::oci {
 namespace {
 
 constexpr int kVersion = 1;
+// A link, because it is there in one step.
+constexpr char kBundleLink[] = "/bundle";
 
 bool ValidId(absl::string_view id) {
   if (id.empty() || id.size() > 1024 || id == "." || id == "..") return false;
@@ -64,17 +67,30 @@ const char* RuntimeStateName(RuntimeState state) {
   return "unknown";
 }
 
-absl::Status StateStore::Reserve(const std::string& id) const {
+absl::Status StateStore::Reserve(const std::string& id, const std::string& bundle) const {
   if (!ValidId(id)) {
     return absl::InvalidArgumentError(absl::StrCat("invalid container ID format: \"", id,
                                                    "\": letters, digits and _+-. are allowed"));
   }
   BERTH_RETURN_IF_ERROR(EnsureDirectory(root_, 0711));
-  if (::mkdir(Directory(id).c_str(), 0711) == 0) return absl::OkStatus();
-  if (errno == EEXIST) {
-    return absl::AlreadyExistsError(absl::StrCat("container with given ID already exists: ", id));
+  if (::mkdir(Directory(id).c_str(), 0711) != 0) {
+    if (errno == EEXIST) {
+      return absl::AlreadyExistsError(absl::StrCat("container with given ID already exists: ", id));
+    }
+    return ErrnoStatus(errno, "make", Directory(id));
   }
-  return ErrnoStatus(errno, "make", Directory(id));
+  const std::string link = Directory(id) + kBundleLink;
+  if (::symlink(bundle.c_str(), link.c_str()) != 0) return ErrnoStatus(errno, "make", link);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> StateStore::ReservedBundle(const std::string& id) const {
+  if (!ValidId(id)) return absl::NotFoundError(absl::StrCat("no container ", id));
+  char bundle[PATH_MAX];
+  const ssize_t size =
+      ::readlink((Directory(id) + kBundleLink).c_str(), bundle, sizeof(bundle) - 1);
+  if (size < 0) return ErrnoStatus(errno, "read", Directory(id) + kBundleLink);
+  return std::string(bundle, static_cast<size_t>(size));
 }
 
 absl::Status StateStore::Save(const ContainerRecord& record) const {

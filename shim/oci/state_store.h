@@ -38,9 +38,11 @@ class StateStore {
  public:
   explicit StateStore(std::string root) : root_(std::move(root)) {}
 
-  // Makes the container's directory. Errors: ALREADY_EXISTS; INVALID_ARGUMENT for an id that is no
-  // name.
-  absl::Status Reserve(const std::string& id) const;
+  // Makes the container's directory, which says from the start where the bundle is. Errors:
+  // ALREADY_EXISTS; INVALID_ARGUMENT for an id that is no name.
+  absl::Status Reserve(const std::string& id, const std::string& bundle) const;
+  // The bundle of a container that is being made, or whose making was cut short. Errors: NOT_FOUND.
+  absl::StatusOr<std::string> ReservedBundle(const std::string& id) const;
   absl::Status Save(const ContainerRecord& record) const;
   // Errors: NOT_FOUND "container does not exist".
   absl::StatusOr<ContainerRecord> Load(const std::string& id) const;

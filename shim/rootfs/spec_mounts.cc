@@ -1,8 +1,11 @@
 #include "shim/rootfs/spec_mounts.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -46,10 +49,31 @@ void SetPropagation(init::Reporter& report, const spec::MountPlan& mount, int tr
   }
 }
 
+// The link itself, as the image would hold it: what it points to is looked up inside.
+void CopyLink(init::Reporter& report, const spec::MountPlan& mount, const MountContext& context,
+              int link) {
+  char target[PATH_MAX];
+  const ssize_t size = ::readlinkat(link, "", target, sizeof(target) - 1);
+  if (size < 0) report.Fail(errno, "read the link", mount.source);
+  target[size] = '\0';
+  const Place place = OpenParent(report, context.root, mount.destination.c_str());
+  if (::symlinkat(target, place.directory, place.name) != 0) {
+    const int error = errno;
+    char there[PATH_MAX];
+    const ssize_t length = ::readlinkat(place.directory, place.name, there, sizeof(there));
+    if (error != EEXIST || length != size ||
+        ::memcmp(there, target, static_cast<size_t>(length)) != 0) {
+      report.Fail(error, "copy a link to", mount.destination);
+    }
+  }
+  ::close(place.directory);
+}
+
 void AttachBind(init::Reporter& report, const spec::MountPlan& mount, const MountContext& context,
                 int tree) {
   struct stat info;
   if (::fstat(tree, &info) != 0) report.Fail(errno, "stat bind source", mount.source);
+  if (mount.copy_symlink && S_ISLNK(info.st_mode)) return CopyLink(report, mount, context, tree);
   const TargetKind kind = S_ISDIR(info.st_mode) ? TargetKind::kDirectory : TargetKind::kFile;
   const uint64_t extra = mount.destination_no_follow ? RESOLVE_NO_SYMLINKS : 0;
   const int target = OpenOrMakeTarget(report, context.root, mount.destination.c_str(), kind, extra);
@@ -205,7 +229,7 @@ void OpenBindSources(init::Reporter& report, const spec::LaunchPlan& plan, int b
     if (!mount.bind || mount.remount) continue;
     unsigned flags = OPEN_TREE_CLONE;
     if (mount.recursive) flags |= AT_RECURSIVE;
-    if (mount.source_no_follow) flags |= AT_SYMLINK_NOFOLLOW;
+    if (mount.source_no_follow || mount.copy_symlink) flags |= AT_SYMLINK_NOFOLLOW;
     sources[i] = OpenTree(bundle, mount.source.c_str(), flags);
     if (sources[i] < 0) {
       const int error = errno;

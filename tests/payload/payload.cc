@@ -1,6 +1,7 @@
 // The program that tests run inside containers: each subcommand prints one fact, or does one thing.
 //
 // Static, so that an otherwise empty root filesystem holds it. Assertions stay on the host's side.
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -118,6 +119,24 @@ int Interfaces() {
   for (const struct ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
     if (at->ifa_addr == nullptr || at->ifa_addr->sa_family != AF_PACKET) continue;
     ::printf("%s %s\n", at->ifa_name, (at->ifa_flags & IFF_UP) != 0 ? "up" : "down");
+  }
+  ::freeifaddrs(list);
+  return 0;
+}
+
+// "name address/prefix-mask" of IPv4.
+int Addresses() {
+  struct ifaddrs* list;
+  if (::getifaddrs(&list) != 0) return Fail("getifaddrs");
+  for (const struct ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
+    if (at->ifa_addr == nullptr || at->ifa_addr->sa_family != AF_INET) continue;
+    char address[INET_ADDRSTRLEN] = "";
+    char mask[INET_ADDRSTRLEN] = "";
+    ::inet_ntop(AF_INET, &reinterpret_cast<struct sockaddr_in*>(at->ifa_addr)->sin_addr, address,
+                sizeof(address));
+    ::inet_ntop(AF_INET, &reinterpret_cast<struct sockaddr_in*>(at->ifa_netmask)->sin_addr, mask,
+                sizeof(mask));
+    ::printf("%s %s/%s\n", at->ifa_name, address, mask);
   }
   ::freeifaddrs(list);
   return 0;
@@ -259,6 +278,7 @@ int RunOne(int argc, char** argv) {
   if (is("status")) return Status(first);
   if (is("fds")) return Descriptors();
   if (is("net")) return Interfaces();
+  if (is("addresses")) return Addresses();
   if (is("tty")) return Terminal();
   if (is("eat")) return Eat(::atol(first));
   if (is("serve")) return Serve();

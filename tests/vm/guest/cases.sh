@@ -1,19 +1,9 @@
 # The guest's cases: what the build machine cannot give, which is cgroup v2 and the oldest supported kernel.
 # Each case is a function case_NAME; it passes when its last command succeeds.
-mode=$1
-passed=0 failed=0 skipped=0
+. /root/cases_lib.sh
 export BERTH_ADDRESS=/run/berth/berth.sock
 CG=/sys/fs/cgroup
 
-wait_for() { # wait_for SECONDS COMMAND...
-  left=$(($1 * 10)); shift
-  until "$@" >/dev/null 2>&1; do
-    left=$((left - 1))
-    [ $left -gt 0 ] || return 1
-    sleep 0.1
-  done
-}
-same() { [ "$1" = "$2" ] || { echo "    expected \"$2\", got \"$1\""; return 1; }; }
 init_of() { berth task ls | awk -v id="$1" '$1 == id { print $2 }'; }
 cgroup_of() { sed -n 's/^0:://p' "/proc/$(init_of "$1")/cgroup"; }
 
@@ -76,23 +66,12 @@ start_daemon() {
   wait_for 30 berth version
 }
 
-run_case() {
-  began=$(cut -d. -f1 /proc/uptime)
-  if "case_$1" >/tmp/case.log 2>&1; then
-    passed=$((passed + 1)); verdict=ok
-  else
-    failed=$((failed + 1)); verdict=FAILED
-  fi
-  echo "$1: $verdict ($(($(cut -d. -f1 /proc/uptime) - began)) s)"
-  [ $verdict = ok ] || { cat /tmp/case.log; tail -n 15 /tmp/berthd.log; }
-}
-
 start_daemon && berth image load -i /root/busybox.tar || { echo "no daemon:"; cat /tmp/berthd.log; }
 for name in kernel_and_cgroup run_prints_and_exits memory_limit cpus pause_and_resume devices_are_denied default_devices_work \
             exec_is_in_the_cgroup metrics oom_is_an_event_and_137; do
-  run_case $name
+  run_case $name /tmp/berthd.log
 done
 init_of ex >/tmp/init-of-ex
-run_case kill_nine_of_the_daemon
-run_case nothing_left
+run_case kill_nine_of_the_daemon /tmp/berthd.log
+run_case nothing_left /tmp/berthd.log
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -1,0 +1,153 @@
+"""berth-runtime by itself: lives that end well, and lives whose runtime is killed at a random moment, leave nothing.
+
+Also where `/` is a shared mount, as systemd makes it: there the outer mount table must not change either.
+"""
+import glob
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from fault import amount
+from harness import BIN, STOCK
+
+RUNTIME = BIN + "/berth-runtime"
+# Set in the copy of these tests that runs inside a private mount namespace with a shared root.
+INSIDE = "BERTH_RUNTIME_CYCLES_SHARED"
+
+
+@unittest.skipIf(STOCK, "no daemon is under test")
+class RuntimeCyclesTest(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="berth-rtcycles-")
+        self.addCleanup(self.remove)
+        root = self.dir + "/bundle/rootfs"
+        for folder in ("bin", "proc", "dev", "sys"):
+            os.makedirs("%s/%s" % (root, folder))
+        shutil.copy("/bin/busybox", root + "/bin/busybox")
+        os.symlink("busybox", root + "/bin/sleep")
+        subprocess.run([RUNTIME, "spec"], cwd=self.dir + "/bundle", check=True)
+        with open(self.dir + "/bundle/config.json") as file:
+            config = json.load(file)
+        config["process"].update(args=["sleep", "1000"], terminal=False)
+        config["root"]["readonly"] = False
+        self.group = "berth_rtcycles_" + os.path.basename(self.dir)[-8:]
+        config["linux"]["cgroupsPath"] = "/%s/c" % self.group
+        # The rules and the filter that engines ask for take time in the set-up: more moments to die at.
+        config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["swapon", "swapoff"], "action": "SCMP_ACT_ERRNO"}]}
+        with open(self.dir + "/bundle/config.json", "w") as file:
+            json.dump(config, file)
+        self.runtime("create", "--bundle", self.dir + "/bundle", "warm")  # compiles the filter
+        self.runtime("delete", "-f", "warm")
+        deadline = time.monotonic() + 15
+        while self.ours():
+            self.assertLess(time.monotonic(), deadline, "the first container's process does not end")
+            time.sleep(0.02)
+        self.before = self.facts()
+
+    def remove(self):
+        for path in self.groups():
+            for inner in (path + "/c", path):
+                try:
+                    os.rmdir(inner)
+                except OSError:
+                    pass
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def argv(self, *arguments):
+        return [RUNTIME, "--root", self.dir + "/state"] + list(arguments)
+
+    def runtime(self, *arguments, check=True):
+        with open(self.dir + "/output", "w+") as out:
+            code = subprocess.run(self.argv(*arguments), stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=60).returncode
+            out.seek(0)
+            text = out.read()
+        if check and code != 0:
+            raise AssertionError("%s ended with %d: %s" % (arguments, code, text))
+        return code, text
+
+    def groups(self):
+        return glob.glob("/sys/fs/cgroup/*/" + self.group) + glob.glob("/sys/fs/cgroup/" + self.group)
+
+    def ours(self):
+        """The processes that run from our directory, or in our control groups."""
+        found = []
+        for path in glob.glob("/proc/[0-9]*"):
+            try:
+                with open(path + "/cgroup") as file:
+                    inside = self.group in file.read()
+                with open(path + "/cmdline") as file:
+                    inside = inside or self.dir + "/" in file.read()
+            except OSError:
+                continue
+            if inside and int(path[6:]) != os.getpid():
+                found.append(path)
+        return sorted(found)
+
+    def facts(self):
+        with open("/proc/self/mountinfo") as file:
+            mounts = sorted(line.split()[4] for line in file if self.dir in line)
+        state = sorted(name for name in os.listdir(self.dir + "/state") if not name.startswith("."))
+        filters = sorted(os.listdir(self.dir + "/state/.seccomp"))
+        return {"mounts": mounts, "processes": self.ours(), "groups": [g for g in self.groups() if os.path.isdir(g + "/c")],
+                "state": state, "filters": filters, "bundle": sorted(os.listdir(self.dir + "/bundle"))}
+
+    def assert_clean(self, what):
+        deadline = time.monotonic() + 15
+        while self.facts() != self.before:
+            if time.monotonic() > deadline:
+                self.assertEqual(self.before, self.facts(), what)
+            time.sleep(0.02)
+
+    def test_lives_leave_nothing(self):
+        for turn in range(amount(50, 1000)):
+            self.runtime("create", "--bundle", self.dir + "/bundle", "c")
+            self.runtime("start", "c")
+            if turn % 10 == 0:
+                self.runtime("exec", "c", "sleep", "0")
+            self.runtime("delete", "-f", "c")
+            self.assert_clean("turn %d" % turn)
+
+    def test_killed_at_random_they_leave_nothing(self):
+        seed = random.randrange(1 << 30)
+        choose = random.Random(seed)
+        landed = {"before the record": 0, "after it": 0}
+        for turn in range(amount(50, 1000)):
+            arguments = choose.choice((["create"], ["run"], ["run", "-d"])) + ["--bundle", self.dir + "/bundle", "c"]
+            with open(os.devnull, "r+") as null:
+                process = subprocess.Popen(self.argv(*arguments), stdin=null, stdout=null, stderr=null)
+            # A quiet machine needs about 10 ms for all of it, a busy one ten times that.
+            time.sleep(choose.choice((0.01, 0.03, 0.1)) * choose.random())
+            process.send_signal(signal.SIGKILL)
+            process.wait(30)
+            recorded = os.path.exists(self.dir + "/state/c/state.json")
+            landed["after it" if recorded else "before the record"] += 1
+            if recorded and choose.random() < 0.3:
+                self.runtime("start", "c", check=False)
+            self.runtime("delete", "-f", "c")
+            self.assert_clean("seed %d, turn %d: %s, %s" % (seed, turn, arguments, "recorded" if recorded else "not recorded"))
+        self.assertTrue(all(landed.values()), "the moments were not spread: %s" % landed)
+
+    @unittest.skipIf(os.environ.get(INSIDE), "is inside already")
+    def test_both_where_the_root_is_shared(self):
+        with open("/proc/self/mountinfo") as file:
+            outer = sorted(line.split()[4] for line in file if "berth-rtcycles" in line)
+        script = "mount --make-rshared / && exec python3 %s/run.py %s test_runtime_cycles.RuntimeCyclesTest" % (
+            os.path.dirname(os.path.abspath(__file__)), "--long" if amount(0, 1) else "")
+        # A peer group of its own: what would spread to the host's namespace spreads to this one's table, which is compared.
+        table = "awk '{ print $5 }' /proc/self/mountinfo | sort > %s/table" % self.dir
+        result = subprocess.run(
+            ["unshare", "-m", "--propagation", "private", "sh", "-c",
+             "mount --make-rshared / && %s.1 && ( %s ); code=$?; %s.2; exit $code" % (table, script, table)],
+            env=dict(os.environ, **{INSIDE: "1"}), capture_output=True, text=True, timeout=amount(300, 3600))
+        self.assertEqual(result.returncode, 0, result.stdout[-3000:] + result.stderr[-1000:])
+        with open(self.dir + "/table.1") as first, open(self.dir + "/table.2") as second:
+            self.assertEqual(first.read(), second.read())
+        with open("/proc/self/mountinfo") as file:
+            self.assertEqual(outer, sorted(line.split()[4] for line in file if "berth-rtcycles" in line))
