@@ -1,58 +1,16 @@
 #include "client/sdk/rootfs_files.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
-#include "base/os/fd_factories.h"
-#include "base/os/file_io.h"
-#include "base/status/status_macros.h"
+#include "base/oci/layered_file.h"
 
 namespace berth::client {
-namespace {
-
-constexpr size_t kMaxFileBytes = 4 << 20;
-
-// The directories that make up the root, top first.
-std::vector<std::string> Layers(const Mounts& mounts) {
-  std::vector<std::string> layers;
-  if (mounts.empty()) return layers;
-  const containerd::types::Mount& root = mounts.front();
-  if (root.type() != "overlay") return {root.source()};
-  for (absl::string_view option : root.options()) {
-    if (absl::ConsumePrefix(&option, "upperdir=")) {
-      layers.insert(layers.begin(), std::string(option));
-    } else if (absl::ConsumePrefix(&option, "lowerdir=")) {
-      for (absl::string_view lower : absl::StrSplit(option, ':', absl::SkipEmpty())) {
-        layers.push_back(std::string(lower));
-      }
-    }
-  }
-  return layers;
-}
-
-}  // namespace
 
 absl::StatusOr<std::string> ReadRootfsFile(const Mounts& mounts, absl::string_view path) {
-  for (const std::string& layer : Layers(mounts)) {
-    BERTH_ASSIGN_OR_RETURN(const UniqueFd root, OpenFile(layer, O_PATH | O_DIRECTORY));
-    // Not blocking: an image may hold a named pipe there.
-    absl::StatusOr<UniqueFd> found = OpenInRoot(root, path, O_PATH);
-    if (absl::IsNotFound(found.status())) continue;
-    BERTH_RETURN_IF_ERROR(found.status());
-    struct stat status = {};
-    if (::fstat(found->get(), &status) != 0) continue;
-    if (S_ISCHR(status.st_mode) && status.st_rdev == ::makedev(0, 0)) break;  // a whiteout
-    if (!S_ISREG(status.st_mode)) break;
-    BERTH_ASSIGN_OR_RETURN(const UniqueFd file, OpenInRoot(root, path, O_RDONLY | O_NONBLOCK));
-    return ReadAll(file, kMaxFileBytes);
-  }
-  return absl::NotFoundError(absl::StrCat("the root has no file /", path));
+  if (mounts.empty()) return absl::NotFoundError("the root has no mounts");
+  const containerd::types::Mount& root = mounts.front();
+  const std::vector<std::string> options(root.options().begin(), root.options().end());
+  return oci::ReadLayeredFile(oci::LayersOf(root.type(), root.source(), options), path);
 }
 
 }  // namespace berth::client

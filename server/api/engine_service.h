@@ -1,13 +1,65 @@
-// berth.engine.v1.Engine over gRPC: reads the call's headers and passes it to the engine, which
-// holds no thread while a call waits. Thread-safe; owned by server/main.
+// berth.engine.v1.Engine over gRPC: reads the call's headers, finds the container that is meant and
+// passes the call to the engine, which holds no thread while a call waits. Thread-safe; owned by
+// server/main.
 #ifndef BERTH_SERVER_API_ENGINE_SERVICE_H_
 #define BERTH_SERVER_API_ENGINE_SERVICE_H_
 
+#include "base/grpc/executor.h"
 #include "proto/berth/engine/v1/engine.grpc.pb.h"
+#include "server/engine/engine.h"
 
 namespace berth {
 
-class EngineService final : public engine::v1::Engine::CallbackService {};
+class EngineService : public engine::v1::Engine::CallbackService {
+ public:
+  EngineService(engine::Engine& engine, Executor& executor)
+      : engine_(engine), executor_(executor) {}
+
+  using Context = grpc::CallbackServerContext;
+  using Reactor = grpc::ServerUnaryReactor;
+  template <typename Response>
+  using Writer = grpc::ServerWriteReactor<Response>;
+
+#define BERTH_UNARY(Method)                                                     \
+  Reactor* Method(Context* context, const engine::v1::Method##Request* request, \
+                  engine::v1::Method##Response* response) override
+  BERTH_UNARY(CreateContainer);
+  BERTH_UNARY(StartContainer);
+  BERTH_UNARY(StopContainer);
+  BERTH_UNARY(KillContainer);
+  BERTH_UNARY(RestartContainer);
+  BERTH_UNARY(PauseContainer);
+  BERTH_UNARY(UnpauseContainer);
+  BERTH_UNARY(RenameContainer);
+  BERTH_UNARY(UpdateContainer);
+  BERTH_UNARY(RemoveContainer);
+  BERTH_UNARY(PruneContainers);
+  BERTH_UNARY(InspectContainer);
+  BERTH_UNARY(CreateExec);
+  BERTH_UNARY(StartExec);
+  BERTH_UNARY(InspectExec);
+  BERTH_UNARY(Resize);
+  BERTH_UNARY(CreateVolume);
+  BERTH_UNARY(ListVolumes);
+  BERTH_UNARY(InspectVolume);
+  BERTH_UNARY(RemoveVolume);
+  BERTH_UNARY(PruneVolumes);
+#undef BERTH_UNARY
+  Writer<engine::v1::WaitContainerResponse>* WaitContainer(
+      Context* context, const engine::v1::WaitContainerRequest* request) override;
+  Writer<engine::v1::ListContainersResponse>* ListContainers(
+      Context* context, const engine::v1::ListContainersRequest* request) override;
+  Writer<engine::v1::LogsResponse>* Logs(Context* context,
+                                         const engine::v1::LogsRequest* request) override;
+  grpc::ServerBidiReactor<engine::v1::AttachRequest, engine::v1::AttachResponse>* Attach(
+      Context* context) override;
+  Writer<engine::v1::EngineEvent>* Events(Context* context,
+                                          const engine::v1::EngineEventsRequest* request) override;
+
+ private:
+  engine::Engine& engine_;
+  Executor& executor_;
+};
 
 }  // namespace berth
 

@@ -7,8 +7,11 @@
 #include "base/grpc/executor.h"
 #include "base/status/status_macros.h"
 #include "server/events/exchange.h"
+#include "server/image/image_catalog.h"
+#include "server/image/image_unpacker.h"
 #include "server/main/api_server.h"
 #include "server/main/api_socket.h"
+#include "server/main/docker_engine.h"
 #include "server/main/program_path.h"
 #include "server/main/server_identity.h"
 #include "server/main/state_lock.h"
@@ -53,6 +56,7 @@ class Daemon::Parts {
   absl::Status LockDirectories();
   absl::Status StartTasks(DaemonInheritance& inheritance);
   absl::Status MakeWorker();
+  absl::Status BeginEngine();
   absl::Status StartServing(std::vector<InheritedSocket>& inherited);
   void CleanUpBehind();
 
@@ -64,8 +68,11 @@ class Daemon::Parts {
   Executor executor_;
   Exchange exchange_;
   std::unique_ptr<Storage> storage_;
+  std::unique_ptr<DockerEngine> engine_;
   std::unique_ptr<TaskEngine> tasks_;
   std::unique_ptr<worker::WorkerClient> worker_;
+  std::unique_ptr<image::ImageCatalog> catalog_;
+  std::unique_ptr<image::ImageUnpacker> unpacker_;
   std::unique_ptr<ApiServer> server_;
   std::unique_ptr<Acceptor> acceptor_;
 };
@@ -73,8 +80,10 @@ class Daemon::Parts {
 absl::Status Daemon::Parts::Build(DaemonInheritance inheritance) {
   BERTH_RETURN_IF_ERROR(LockDirectories());
   BERTH_ASSIGN_OR_RETURN(storage_, Storage::Open(config_, exchange_, log_));
+  BERTH_ASSIGN_OR_RETURN(engine_, DockerEngine::Create(exchange_));
   BERTH_RETURN_IF_ERROR(StartTasks(inheritance));
   BERTH_RETURN_IF_ERROR(MakeWorker());
+  BERTH_RETURN_IF_ERROR(BeginEngine());
   BERTH_RETURN_IF_ERROR(StartServing(inheritance.sockets));
   CleanUpBehind();
   return absl::OkStatus();
@@ -111,6 +120,24 @@ absl::Status Daemon::Parts::MakeWorker() {
   return absl::OkStatus();
 }
 
+absl::Status Daemon::Parts::BeginEngine() {
+  catalog_ = std::make_unique<image::ImageCatalog>(
+      image::ImageCatalog::Stores{storage_->images(), storage_->containers(), storage_->snapshots(),
+                                  storage_->content(), exchange_});
+  unpacker_ = std::make_unique<image::ImageUnpacker>(
+      image::ImageUnpacker::Parts{storage_->snapshots(), storage_->leases(), storage_->content(),
+                                  *worker_, executor_, exchange_});
+  return engine_->Begin({.config = config_,
+                         .storage = *storage_,
+                         .exchange = exchange_,
+                         .catalog = *catalog_,
+                         .unpacker = *unpacker_,
+                         .tasks = tasks_->tasks(),
+                         .executor = executor_,
+                         .loop = tasks_->loop(),
+                         .log = log_});
+}
+
 absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited) {
   BERTH_ASSIGN_OR_RETURN(const ServerIdentity identity, LoadServerIdentity(config_.root));
   BERTH_ASSIGN_OR_RETURN(server_, ApiServer::Start({.config = config_,
@@ -119,7 +146,8 @@ absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited
                                                     .exchange = exchange_,
                                                     .storage = *storage_,
                                                     .tasks = tasks_->tasks(),
-                                                    .worker = *worker_}));
+                                                    .worker = *worker_,
+                                                    .engine = engine_->engine()}));
   BERTH_ASSIGN_OR_RETURN(const SocketOwner owner, OwnerOf(config_.grpc.socket));
   BERTH_ASSIGN_OR_RETURN(UniqueFd listener, Listen(GrpcAddress(config_), owner, inherited));
   std::vector<UniqueFd> listeners;

@@ -15,6 +15,9 @@ class Service;
 
 namespace berth {
 
+namespace engine {
+class Engine;
+}  // namespace engine
 namespace worker {
 class WorkerClient;
 }  // namespace worker
@@ -35,6 +38,7 @@ struct ServiceParts {
   Storage& storage;
   TaskManager& tasks;
   worker::WorkerClient& worker;
+  engine::Engine& engine;
 };
 
 struct NamedService {
@@ -50,6 +54,8 @@ void AddRecordServices(const ServiceParts& parts, NamedServices& services);
 void AddStoreServices(const ServiceParts& parts, NamedServices& services);
 // services_tasks.cc: events, tasks.
 void AddTaskServices(const ServiceParts& parts, NamedServices& services);
+// services_engine.cc: the Docker-style engine.
+void AddEngineServices(const ServiceParts& parts, NamedServices& services);
 // services_facts.cc: version, healthcheck and introspection, which lists all that are in
 // `services`: last. Returns the health service, which `services` holds.
 HealthService* AddFactServices(const ServiceParts& parts, NamedServices& services);

@@ -141,6 +141,46 @@ std::string GarbageCollectionTriggers() {
   return sql;
 }
 
+// The Docker-style engine: its containers' names, states and what lists show, and its volumes. A
+// row of engine_containers comes before the container's record, to reserve the name, and goes with
+// it.
+constexpr char kEngine[] = R"sql(
+CREATE TABLE engine_containers (
+  ns TEXT NOT NULL REFERENCES namespaces (name) ON DELETE CASCADE,
+  id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  state BLOB NOT NULL,
+  summary BLOB NOT NULL,
+  PRIMARY KEY (ns, id),
+  UNIQUE (ns, name)
+);
+CREATE TRIGGER engine_containers_go AFTER DELETE ON containers
+  BEGIN DELETE FROM engine_containers WHERE ns = OLD.ns AND id = OLD.id; END;
+CREATE TABLE engine_volumes (
+  ns TEXT NOT NULL REFERENCES namespaces (name) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  directory TEXT NOT NULL UNIQUE,
+  record BLOB NOT NULL,
+  PRIMARY KEY (ns, name)
+);
+CREATE TABLE engine_volume_uses (
+  ns TEXT NOT NULL,
+  container TEXT NOT NULL,
+  volume TEXT NOT NULL,
+  PRIMARY KEY (ns, container, volume)
+) WITHOUT ROWID;
+CREATE TABLE engine_events (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  ns TEXT NOT NULL,
+  time INTEGER NOT NULL,
+  record BLOB NOT NULL
+);
+CREATE INDEX engine_volume_uses_by_volume ON engine_volume_uses (ns, volume);
+CREATE TRIGGER engine_volume_uses_go AFTER DELETE ON engine_containers
+  BEGIN DELETE FROM engine_volume_uses WHERE ns = OLD.ns AND container = OLD.id; END;
+)sql";
+
 std::string FirstSchema() {
   return absl::StrCat(kNamespaces, kContainers, kImages, kSnapshots, snapshots::kLayerTableSchema,
                       kLeases, kContent, kGarbageCollection, GarbageCollectionTriggers());
@@ -151,6 +191,7 @@ std::string FirstSchema() {
 const sqlite::Migrations& SchemaMigrations() {
   static const sqlite::Migrations* const kMigrations = new sqlite::Migrations{
       {{1, 0}, FirstSchema()},
+      {{1, 1}, kEngine},
   };
   return *kMigrations;
 }

@@ -1,0 +1,60 @@
+#include "server/main/docker_engine.h"
+
+#include <string>
+#include <utility>
+
+#include "base/status/status_macros.h"
+#include "server/engine/engine.h"
+#include "server/events/exchange.h"
+#include "server/main/config.h"
+#include "server/main/program_path.h"
+#include "server/main/storage.h"
+#include "server/main/version.h"
+
+namespace berth {
+
+DockerEngine::DockerEngine() : ear_(std::make_shared<Ear>()) {}
+
+absl::StatusOr<std::unique_ptr<DockerEngine>> DockerEngine::Create(Exchange& exchange) {
+  std::unique_ptr<DockerEngine> result(new DockerEngine());
+  const auto ear = result->ear_;
+  BERTH_ASSIGN_OR_RETURN(result->subscription_, exchange.Subscribe({"topic~=^/tasks/"}, [ear] {
+    absl::MutexLock lock(&ear->mutex);
+    if (ear->engine != nullptr) ear->engine->OnEventsReady();
+  }));
+  return result;
+}
+
+DockerEngine::~DockerEngine() {
+  absl::MutexLock lock(&ear_->mutex);
+  ear_->engine = nullptr;
+}
+
+absl::Status DockerEngine::Begin(const Inputs& inputs) {
+  Storage& storage = inputs.storage;
+  BERTH_ASSIGN_OR_RETURN(const std::string shim,
+                         ProgramPath(inputs.config.runtime.shim, "berth-shim"));
+  engine_ = std::make_unique<engine::Engine>(engine::EngineParts{.database = storage.database(),
+                                                                 .containers = storage.containers(),
+                                                                 .snapshots = storage.snapshots(),
+                                                                 .leases = storage.leases(),
+                                                                 .namespaces = storage.namespaces(),
+                                                                 .images = inputs.catalog,
+                                                                 .unpacker = inputs.unpacker,
+                                                                 .tasks = inputs.tasks,
+                                                                 .exchange = inputs.exchange,
+                                                                 .executor = inputs.executor,
+                                                                 .loop = inputs.loop,
+                                                                 .log = inputs.log,
+                                                                 .root = inputs.config.root,
+                                                                 .state = inputs.config.state,
+                                                                 .init_program = shim,
+                                                                 .version = kBerthVersion});
+  {
+    absl::MutexLock lock(&ear_->mutex);
+    ear_->engine = engine_.get();
+  }
+  return engine_->Begin(subscription_);
+}
+
+}  // namespace berth
