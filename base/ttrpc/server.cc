@@ -9,6 +9,11 @@
 #include "base/status/status_macros.h"
 
 namespace berth::ttrpc {
+namespace {
+
+constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
+
+}  // namespace
 
 Call::Call(Server* server, uint64_t connection_id, uint32_t stream_id, Request request)
     : server_(server),
@@ -57,6 +62,10 @@ void Call::Reply(absl::StatusOr<std::string> payload) {
   server->Answer(connection_id_, stream_id_, Server::Counted::kYes, payload);
 }
 
+Server::~Server() {
+  for (const auto& listener : listeners_) loop_.Cancel(listener->pause);
+}
+
 void Server::Register(absl::string_view service, absl::string_view method, Handler handler) {
   handlers_[absl::StrCat(service, "/", method)] = std::move(handler);
 }
@@ -75,7 +84,19 @@ absl::Status Server::AddListener(UniqueFd socket) {
 void Server::Accept(BorrowedFd listener) {
   // One per wake-up: the listener may be a blocking one that was made by another process.
   UniqueFd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket.valid()) return;  // the client has given up, or no descriptor is free: it retries
+  if (!socket.valid()) {
+    if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;
+    // No descriptor is free, and the connection stays ready: without a pause the loop would do
+    // nothing but ask again.
+    for (const auto& one : listeners_) {
+      if (one->socket.get() != listener.get()) continue;
+      (void)one->watch.SetEvents(0);
+      loop_.Cancel(one->pause);
+      one->pause =
+          loop_.After(kAcceptPause, [raw = one.get()] { (void)raw->watch.SetEvents(EPOLLIN); });
+    }
+    return;
+  }
   (void)AddConnection(std::move(socket));  // a refused one is closed, which the client sees
 }
 

@@ -65,6 +65,7 @@ class Server {
   // At most `max_connections` are served at a time; more are closed when they come.
   explicit Server(Loop& loop, size_t max_connections = kMaxConnections)
       : loop_(loop), max_connections_(max_connections) {}
+  ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
@@ -87,6 +88,7 @@ class Server {
   struct Listener {
     UniqueFd socket;
     FdWatch watch;
+    TimerId pause = TimerId::kNone;  // while no descriptor is free
   };
 
   void Accept(BorrowedFd listener);

@@ -1,14 +1,17 @@
 #include "server/api/containers_service.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/grpc/server_stream.h"
 #include "base/grpc/unary.h"
 #include "base/status/status_macros.h"
 #include "proto/containerd/events/container.pb.h"
 #include "server/api/caller_of.h"
+#include "server/task/restart_labels.h"
 
 namespace berth {
 namespace {
@@ -71,11 +74,35 @@ grpc::ServerUnaryReactor* ContainersService::Create(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* ContainersService::Update(grpc::CallbackServerContext* context,
                                                     const UpdateRequest* request,
                                                     UpdateResponse* response) {
-  return Unary(
-      context, executor_, request, response,
-      WithCaller([this](const CallInfo&, const Caller& caller, const UpdateRequest& request) {
-        return DoUpdate(caller, request);
-      }));
+  return UnaryAsync(
+      context, request, response,
+      [this](const CallInfo& call, const UpdateRequest& request, Done<UpdateResponse> done) {
+        // A bounded queue, as of every call that waits for a disk.
+        auto shared = std::make_shared<Done<UpdateResponse>>(std::move(done));
+        const bool posted = executor_.Post(
+            [this, call, request, shared] { RunUpdate(call, request, std::move(*shared)); });
+        if (!posted) {
+          (*shared)(absl::ResourceExhaustedError("the daemon is busy: try again later"));
+        }
+      });
+}
+
+void ContainersService::RunUpdate(const CallInfo& call, const UpdateRequest& request,
+                                  Done<UpdateResponse> done) {
+  const auto caller = CallerOf(call);
+  if (!caller.ok()) return done(caller.status());
+  absl::StatusOr<Updated> updated = DoUpdate(*caller, request);
+  if (!updated.ok()) return done(updated.status());
+  if (!updated->tell_shim) return done(std::move(updated->response));
+  const Container container = updated->response.container();
+  apply_labels_(
+      caller->ns, container,
+      [response = std::move(updated->response), done = std::move(done)](absl::Status told) mutable {
+        if (told.ok()) return done(std::move(response));
+        done(Annotate(told, absl::StrCat("the record of container \"", response.container().id(),
+                                         "\" is changed, but its shim does not know the "
+                                         "restart policy yet; repeat the update")));
+      });
 }
 
 grpc::ServerUnaryReactor* ContainersService::Delete(grpc::CallbackServerContext* context,
@@ -111,21 +138,25 @@ absl::StatusOr<ContainersService::CreateResponse> ContainersService::DoCreate(
   return response;
 }
 
-absl::StatusOr<ContainersService::UpdateResponse> ContainersService::DoUpdate(
+absl::StatusOr<ContainersService::Updated> ContainersService::DoUpdate(
     const Caller& caller, const UpdateRequest& request) {
   const std::vector<std::string> mask(request.update_mask().paths().begin(),
                                       request.update_mask().paths().end());
-  UpdateResponse response;
-  BERTH_ASSIGN_OR_RETURN(*response.mutable_container(),
+  Updated updated;
+  // What had a policy by its labels may lose it by this.
+  const auto before = store_.Get(caller, request.container().id());
+  BERTH_ASSIGN_OR_RETURN(*updated.response.mutable_container(),
                          store_.Update(caller, request.container(), mask));
-  const Container& container = response.container();
+  const Container& container = updated.response.container();
+  updated.tell_shim = apply_labels_ && (HasRestartLabels(container.labels()) ||
+                                        (before.ok() && HasRestartLabels(before->labels())));
   containerd::events::ContainerUpdate event;
   event.set_id(container.id());
   event.set_image(container.image());
   *event.mutable_labels() = container.labels();
   event.set_snapshot_key(container.snapshot_key());
   events_.Publish(caller.ns, "/containers/update", event);
-  return response;
+  return updated;
 }
 
 absl::Status ContainersService::DoDelete(const Caller& caller, const DeleteRequest& request) {

@@ -3,10 +3,16 @@
 #ifndef BERTH_SERVER_API_CONTAINERS_SERVICE_H_
 #define BERTH_SERVER_API_CONTAINERS_SERVICE_H_
 
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/grpc/call_info.h"
 #include "base/grpc/executor.h"
+#include "base/grpc/unary.h"
 #include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
 #include "server/events/event_sink.h"
 #include "server/metadata/caller.h"
@@ -29,8 +35,18 @@ class ContainersService final
   using DeleteRequest = containerd::services::containers::v1::DeleteContainerRequest;
   using Empty = google::protobuf::Empty;
 
-  ContainersService(metadata::ContainerStore& store, EventSink& events, Executor& executor)
-      : store_(store), events_(events), executor_(executor) {}
+  // Tells the shim of a running container what its labels say now; `done` once, from any thread.
+  using ApplyLabels = std::function<void(
+      const std::string& ns, const containerd::services::containers::v1::Container& container,
+      absl::AnyInvocable<void(absl::Status)> done)>;
+
+  // `apply_labels` may be empty: nobody is told.
+  ContainersService(metadata::ContainerStore& store, EventSink& events, Executor& executor,
+                    ApplyLabels apply_labels = nullptr)
+      : store_(store),
+        events_(events),
+        executor_(executor),
+        apply_labels_(std::move(apply_labels)) {}
 
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const GetRequest* request,
                                 GetResponse* response) override;
@@ -49,12 +65,18 @@ class ContainersService final
   using Caller = metadata::Caller;
   absl::StatusOr<ListResponse> DoList(const Caller& caller, const ListRequest& request);
   absl::StatusOr<CreateResponse> DoCreate(const Caller& caller, const CreateRequest& request);
-  absl::StatusOr<UpdateResponse> DoUpdate(const Caller& caller, const UpdateRequest& request);
+  struct Updated {
+    UpdateResponse response;
+    bool tell_shim = false;
+  };
+  absl::StatusOr<Updated> DoUpdate(const Caller& caller, const UpdateRequest& request);
+  void RunUpdate(const CallInfo& call, const UpdateRequest& request, Done<UpdateResponse> done);
   absl::Status DoDelete(const Caller& caller, const DeleteRequest& request);
 
   metadata::ContainerStore& store_;
   EventSink& events_;
   Executor& executor_;
+  const ApplyLabels apply_labels_;
 };
 
 }  // namespace berth

@@ -91,6 +91,14 @@ class Task : public std::enable_shared_from_this<Task> {
   // no container yet or any more, UNAVAILABLE after the loss of the shim.
   absl::Status CheckReady() const;
 
+  // Whether the shim missed the deadline of the last question about its state: it hangs, or is
+  // stopped.
+  bool slow() const { return slow_; }
+  void set_slow(bool slow) { slow_ = slow; }
+  // Whether a Start got no answer in time: it may have succeeded since.
+  bool start_unanswered() const { return start_unanswered_; }
+  void set_start_unanswered(bool unanswered) { start_unanswered_ = unanswered; }
+
   // Waits for a process's end. Errors: as the shim says; RESOURCE_EXHAUSTED.
   void Wait(const std::string& exec_id, uint64_t ticket, ExitWaiters::Done done);
   void CancelWait(const std::string& exec_id, uint64_t ticket);
@@ -129,6 +137,8 @@ class Task : public std::enable_shared_from_this<Task> {
   bool create_cancelled_ = false;
   bool released_ = false;
   bool shim_killed_ = false;
+  bool slow_ = false;
+  bool start_unanswered_ = false;
   const std::shared_ptr<OperationQueue> queue_;
   std::unique_ptr<ShimLogPipe> log_pipe_;  // of a foreign shim
   std::unique_ptr<ShimLink> link_;

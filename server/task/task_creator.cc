@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,8 +13,10 @@
 #include "base/os/file_io.h"
 #include "base/status/status_macros.h"
 #include "google/protobuf/empty.pb.h"
+#include "proto/berth/shim/v1/supervisor.pb.h"
 #include "proto/containerd/runc/v1/options.pb.h"
 #include "proto/containerd/task/v2/task.pb.h"
+#include "server/task/restart_labels.h"
 
 namespace berth {
 namespace {
@@ -53,12 +56,14 @@ struct TaskCreator::Prepared {
   LaunchedShim shim;           // of our own kind
   std::string foreign_binary;  // or this one is to be started
   google::protobuf::Any options;
+  std::optional<shim::v1::SetPolicyRequest> policy;  // by the container's labels
 };
 
 struct TaskCreator::Job {
   std::shared_ptr<Task> task;
   Request request;
   google::protobuf::Any options;
+  std::optional<shim::v1::SetPolicyRequest> policy;
   absl::Time deadline;
   OperationQueue::Turn turn;  // calls that come meanwhile wait
   Done done;
@@ -82,8 +87,9 @@ void TaskCreator::Create(const TaskKey& key, Request request, absl::Time deadlin
     return done(absl::UnimplementedError("creating a task from a checkpoint is not supported"));
   }
   if (const auto existing = tasks_.Find(key); existing != nullptr) {
-    const bool leaving =
-        existing->stage() == TaskStage::kDeleting || existing->stage() == TaskStage::kLost;
+    // A create that its client has given up is being undone, and its repetition waits for that.
+    const bool leaving = existing->stage() == TaskStage::kDeleting ||
+                         existing->stage() == TaskStage::kLost || existing->create_cancelled();
     const absl::Duration patience = std::min(options_.removal_timeout, deadline - absl::Now());
     if (!leaving || patience <= absl::ZeroDuration()) {
       return done(absl::AlreadyExistsError(
@@ -143,6 +149,7 @@ absl::StatusOr<TaskCreator::Prepared> TaskCreator::Prepare(const TaskKey& key,
   Prepared prepared;
   prepared.options = ChooseOptions(request, container);
   prepared.foreign_binary = runtime.shim_binary;
+  prepared.policy = PolicyOfLabels(container.labels());
   BundleContents contents;
   contents.config_json = container.spec().value();
   contents.options = prepared.options;
@@ -171,6 +178,7 @@ void TaskCreator::OnPrepared(const JobPtr& job, absl::StatusOr<Prepared> prepare
     return job->done(prepared.status());
   }
   job->options = std::move(prepared->options);
+  job->policy = std::move(prepared->policy);
   if (!prepared->foreign_binary.empty()) {
     job->task->set_foreign_binary(prepared->foreign_binary);
     return StartForeign(job, prepared->foreign_binary);
@@ -243,11 +251,23 @@ void TaskCreator::OnCreated(const JobPtr& job, absl::StatusOr<uint32_t> pid) {
     return Fail(job, absl::CancelledError("the creation was cancelled"));
   }
   if (!pid.ok()) return Fail(job, pid.status());
+  if (!job->policy.has_value() || !job->task->foreign_binary().empty()) return Succeed(job, *pid);
+  job->policy->set_id(job->task->key().id);
+  job->task->CallSupervisor<shim::v1::SetPolicyResponse>(
+      "SetPolicy", *job->policy, std::max(job->deadline - absl::Now(), absl::Milliseconds(1)),
+      [this, job, pid = *pid](const absl::StatusOr<shim::v1::SetPolicyResponse>& set) {
+        if (stopping_) return job->done(absl::UnavailableError("the daemon is stopping"));
+        if (!set.ok()) return Fail(job, Annotate(set.status(), "the restart policy"));
+        Succeed(job, pid);
+      });
+}
+
+void TaskCreator::Succeed(const JobPtr& job, uint32_t pid) {
   job->task->set_stage(TaskStage::kReady);
   job->turn = OperationQueue::Turn();
   Response response;
   response.set_container_id(job->task->key().id);
-  response.set_pid(*pid);
+  response.set_pid(pid);
   job->done(std::move(response));
 }
 

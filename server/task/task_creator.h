@@ -65,6 +65,7 @@ class TaskCreator {
   void StartForeign(const JobPtr& job, const std::string& binary);
   void CallCreate(const JobPtr& job);
   void OnCreated(const JobPtr& job, absl::StatusOr<uint32_t> pid);
+  void Succeed(const JobPtr& job, uint32_t pid);
   void Fail(const JobPtr& job, absl::Status error);
 
   Loop& loop_;

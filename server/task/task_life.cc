@@ -42,6 +42,16 @@ void TaskLife::SetPolicy(TaskKey key, shim::v1::SetPolicyRequest request, absl::
   Ask(std::move(key), "SetPolicy", std::move(request), timeout, std::move(done));
 }
 
+void TaskLife::ApplyLabels(TaskKey key, const Labels& labels, absl::Duration timeout,
+                           absl::AnyInvocable<void(absl::Status)> done) {
+  SetPolicy(std::move(key), PolicyOfLabels(labels).value_or(shim::v1::SetPolicyRequest()), timeout,
+            [done = std::move(done)](absl::StatusOr<shim::v1::SetPolicyResponse> answer) mutable {
+              const absl::Status& status = answer.status();
+              const bool nobody = absl::IsNotFound(status) || absl::IsUnimplemented(status);
+              done(nobody ? absl::OkStatus() : status);
+            });
+}
+
 void TaskLife::MarkStopped(TaskKey key, shim::v1::MarkStoppedRequest request,
                            absl::Duration timeout, Done<shim::v1::MarkStoppedResponse> done) {
   Ask(std::move(key), "MarkStopped", std::move(request), timeout, std::move(done));

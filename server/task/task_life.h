@@ -18,6 +18,7 @@
 #include "base/os/unique_fd.h"
 #include "proto/berth/shim/v1/supervisor.pb.h"
 #include "server/task/bundle.h"
+#include "server/task/restart_labels.h"
 #include "server/task/task_table.h"
 
 namespace berth {
@@ -33,6 +34,10 @@ class TaskLife {
   // INVALID_ARGUMENT, UNIMPLEMENTED, DEADLINE_EXCEEDED, UNAVAILABLE.
   void SetPolicy(TaskKey key, shim::v1::SetPolicyRequest request, absl::Duration timeout,
                  Done<shim::v1::SetPolicyResponse> done);
+  // What the restart monitor's labels of a container say, which has just been changed. A container
+  // without a task, or with a foreign shim, has nothing to be told: OK.
+  void ApplyLabels(TaskKey key, const Labels& labels, absl::Duration timeout,
+                   absl::AnyInvocable<void(absl::Status)> done);
   void MarkStopped(TaskKey key, shim::v1::MarkStoppedRequest request, absl::Duration timeout,
                    Done<shim::v1::MarkStoppedResponse> done);
   void GetStatus(TaskKey key, absl::Duration timeout, Done<shim::v1::GetStatusResponse> done);

@@ -15,6 +15,7 @@
 #include "server/filter/filter.h"
 #include "server/metadata/identifiers.h"
 #include "server/task/gather.h"
+#include "server/task/process_proto.h"
 #include "server/task/time_proto.h"
 
 namespace berth {
@@ -43,20 +44,6 @@ absl::Duration TimeLeft(absl::Time deadline, absl::Duration limit) {
   return std::clamp(deadline - absl::Now(), absl::Milliseconds(1), limit);
 }
 
-containerd::v1::types::Process ToProcess(const shim_api::StateResponse& state) {
-  containerd::v1::types::Process process;
-  process.set_id(state.exec_id().empty() ? state.id() : state.exec_id());
-  process.set_pid(state.pid());
-  process.set_status(state.status());
-  process.set_stdin(state.stdin());
-  process.set_stdout(state.stdout());
-  process.set_stderr(state.stderr());
-  process.set_terminal(state.terminal());
-  process.set_exit_status(state.exit_status());
-  if (state.has_exited_at()) *process.mutable_exited_at() = state.exited_at();
-  return process;
-}
-
 template <typename Message>
 TaskDone<Message> IgnoringAnswer(TaskDone<google::protobuf::Empty> done) {
   return [done = std::move(done)](absl::StatusOr<Message> answer) mutable {
@@ -71,6 +58,7 @@ TaskManager::TaskManager(Loop& loop, Executor& executor, FindContainer find_cont
                          const ShimLauncher& launcher, EventSink& events, const Logger& log,
                          Options options)
     : loop_(loop),
+      executor_(executor),
       options_(std::move(options)),
       bundles_(options_.state, options_.root),
       supervisor_(loop, executor, tasks_, bundles_, launcher, events, log, options_.supervisor),
@@ -196,31 +184,61 @@ void TaskManager::CancelCreate(TaskKey key) {
 void TaskManager::Start(TaskCall call, api::StartRequest request,
                         TaskDone<api::StartResponse> done) {
   const absl::Time deadline = call.deadline;
-  shim_api::StartRequest start;
-  start.set_id(request.container_id());
-  start.set_exec_id(request.exec_id());
-  auto call_shim = [this, deadline, start = std::move(start)](const TaskPtr& task,
-                                                              OperationQueue::Turn turn,
-                                                              TaskDone<api::StartResponse> done) {
-    task->CallShim<shim_api::StartResponse>(
-        "Start", start, TimeLeft(deadline, options_.change_timeout),
-        [turn = std::move(turn),
-         done = std::move(done)](absl::StatusOr<shim_api::StartResponse> answer) mutable {
-          if (!answer.ok()) return done(answer.status());
-          api::StartResponse response;
-          response.set_pid(answer->pid());
-          done(std::move(response));
-        });
+  const std::string container_id = request.container_id();
+  auto call_shim = [this, deadline, exec_id = request.exec_id()](
+                       const TaskPtr& task, OperationQueue::Turn turn,
+                       TaskDone<api::StartResponse> done) {
+    CallStart(task, deadline, exec_id, std::move(turn), std::move(done));
   };
   if (request.exec_id().empty()) {
-    return InTurn<api::StartResponse>(std::move(call), request.container_id(), std::move(done),
+    return InTurn<api::StartResponse>(std::move(call), container_id, std::move(done),
                                       std::move(call_shim));
   }
   // An exec does not wait for its container's changes.
   OnReadyTask<api::StartResponse>(
-      std::move(call), request.container_id(), std::move(done),
+      std::move(call), container_id, std::move(done),
       [call_shim = std::move(call_shim)](const TaskPtr& task, TaskDone<api::StartResponse> done) {
         call_shim(task, OperationQueue::Turn(), std::move(done));
+      });
+}
+
+void TaskManager::CallStart(const TaskPtr& task, absl::Time deadline, const std::string& exec_id,
+                            OperationQueue::Turn turn, TaskDone<api::StartResponse> done) {
+  shim_api::StartRequest start;
+  start.set_id(task->key().id);
+  start.set_exec_id(exec_id);
+  task->CallShim<shim_api::StartResponse>(
+      "Start", start, TimeLeft(deadline, options_.change_timeout),
+      [this, task, deadline, is_init = exec_id.empty(), turn = std::move(turn),
+       done = std::move(done)](absl::StatusOr<shim_api::StartResponse> answer) mutable {
+        const auto respond = [&done](uint32_t pid) {
+          api::StartResponse response;
+          response.set_pid(pid);
+          done(std::move(response));
+        };
+        if (is_init && absl::IsDeadlineExceeded(answer.status())) task->set_start_unanswered(true);
+        const bool retried =
+            is_init && absl::IsFailedPrecondition(answer.status()) && task->start_unanswered();
+        if (answer.ok()) {
+          task->set_start_unanswered(false);
+          return respond(answer->pid());
+        }
+        if (!retried) return done(answer.status());
+        // The start that got no answer in time has succeeded since: this call gets its result.
+        shim_api::StateRequest request;
+        request.set_id(task->key().id);
+        task->CallShim<shim_api::StateResponse>(
+            "State", request, TimeLeft(deadline, options_.call_timeout),
+            [task, refused = answer.status(), turn = std::move(turn),
+             done = std::move(done)](absl::StatusOr<shim_api::StateResponse> state) mutable {
+              if (!state.ok() || state->status() != containerd::v1::types::RUNNING) {
+                return done(refused);
+              }
+              task->set_start_unanswered(false);
+              api::StartResponse response;
+              response.set_pid(state->pid());
+              done(std::move(response));
+            });
       });
 }
 
@@ -263,8 +281,13 @@ void TaskManager::OnDeleteAnswer(const TaskPtr& task, OperationQueue::Turn turn,
     }
     return supervisor_.WhenRemoved(task, std::move(reply));
   }
-  if (!absl::IsUnavailable(answer.status())) return done(std::move(answer));
-  // The shim was lost under the call. Its end is about to be noticed, and then is the answer.
+  // An earlier Delete, whose client did not wait for its answer, has done the work: the shim is
+  // about to end.
+  const bool deleted_before = absl::IsNotFound(answer.status()) && task->foreign_binary().empty() &&
+                              task->stage() == TaskStage::kReady;
+  if (!absl::IsUnavailable(answer.status()) && !deleted_before) return done(std::move(answer));
+  // The shim was lost under the call, or is done. Its end is about to be noticed, and then is the
+  // answer.
   auto waiting = std::make_shared<TaskDone<api::DeleteResponse>>(std::move(done));
   task->WhenEnded([task, waiting](const TaskEnd* end) {
     auto done = std::exchange(*waiting, nullptr);
@@ -329,42 +352,6 @@ void TaskManager::Get(TaskCall call, api::GetRequest request, TaskDone<api::GetR
               done(std::move(response));
             });
       });
-}
-
-void TaskManager::List(TaskCall call, api::ListTasksRequest request,
-                       TaskDone<api::ListTasksResponse> done) {
-  if (stopped_.load()) return done(StoppingError());
-  loop_.Post([this, call = std::move(call), done = std::move(done)]() mutable {
-    using Process = containerd::v1::types::Process;
-    const std::vector<TaskPtr> tasks = tasks_.InNamespace(call.ns);
-    auto gather = Gather<Process>::Create(
-        tasks.size(), [done = std::move(done)](std::vector<std::optional<Process>> found) mutable {
-          api::ListTasksResponse response;
-          for (auto& process : found) {
-            if (process.has_value()) *response.add_tasks() = *std::move(process);
-          }
-          done(std::move(response));
-        });
-    for (size_t i = 0; i < tasks.size(); ++i) {
-      // A task that cannot be asked is listed all the same: it is there, and it is in trouble.
-      Process unknown;
-      unknown.set_id(tasks[i]->key().id);
-      unknown.set_status(containerd::v1::types::UNKNOWN);
-      if (tasks[i]->stage() != TaskStage::kReady) {
-        gather->Put(i, tasks[i]->stage() == TaskStage::kLost ? std::optional<Process>(unknown)
-                                                             : std::nullopt);
-        continue;
-      }
-      shim_api::StateRequest request;
-      request.set_id(tasks[i]->key().id);
-      tasks[i]->CallShim<shim_api::StateResponse>(
-          "State", request, TimeLeft(call.deadline, options_.state_timeout),
-          [gather, i, unknown](absl::StatusOr<shim_api::StateResponse> state) {
-            if (absl::IsNotFound(state.status())) return gather->Put(i, std::nullopt);
-            gather->Put(i, state.ok() ? ToProcess(*state) : unknown);
-          });
-    }
-  });
 }
 
 void TaskManager::Kill(TaskCall call, api::KillRequest request, TaskDone<Empty> done) {

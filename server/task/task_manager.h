@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/functional/any_invocable.h"
@@ -136,11 +137,18 @@ class TaskManager {
   template <typename ShimRequest>
   void PassOn(TaskCall call, const std::string& container_id, const char* method,
               ShimRequest request, TaskDone<Empty> done);
+  // Answers from the task's journal, for a shim that does not.
+  void ReadState(const TaskPtr& task,
+                 absl::AnyInvocable<void(std::optional<containerd::v1::types::Process>)> done);
+  void CallStart(const TaskPtr& task, absl::Time deadline, const std::string& exec_id,
+                 OperationQueue::Turn turn,
+                 TaskDone<containerd::services::tasks::v1::StartResponse> done);
   void OnDeleteAnswer(const TaskPtr& task, OperationQueue::Turn turn,
                       absl::StatusOr<containerd::services::tasks::v1::DeleteResponse> answer,
                       TaskDone<containerd::services::tasks::v1::DeleteResponse> done);
 
   Loop& loop_;
+  Executor& executor_;
   const Options options_;
   const BundleStore bundles_;
   TaskTable tasks_;

@@ -267,6 +267,17 @@ absl::Status LiveTask::AddExec(const std::string& exec_id, task::Stdio stdio,
 }
 
 void LiveTask::Start(const std::string& exec_id, Done<pid_t> done) {
+  // A client that did not wait for the first answer repeats its call: it gets the same one.
+  if (const auto process = task_.Find(exec_id);
+      process.ok() && (*process)->state == task::State::kStarting && member(exec_id).start_done) {
+    Member& starting = member(exec_id);
+    starting.start_done = [first = std::move(starting.start_done),
+                           second = std::move(done)](absl::StatusOr<pid_t> pid) mutable {
+      first(pid);
+      second(std::move(pid));
+    };
+    return;
+  }
   if (absl::Status status = task_.BeginStart(exec_id); !status.ok()) return done(status);
   Member& started = member(exec_id);
   started.start_done = std::move(done);
