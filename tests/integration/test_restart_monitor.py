@@ -3,10 +3,9 @@ import os
 import signal
 import subprocess
 import time
-
-from harness import BUSYBOX, BerthTest, STOCK, shims, wait_for
-
 import unittest
+
+from harness import BUSYBOX, STOCK, BerthTest, shims, wait_for
 
 STATUS = "containerd.io/restart.status="
 POLICY = "containerd.io/restart.policy="
@@ -21,6 +20,8 @@ class RestartMonitorTest(BerthTest):
         for label in (STATUS + "running", POLICY + policy) + tuple(labels):
             flags += ["--label", label]
         self.ctr("run", "-d", *flags, *arguments, BUSYBOX, name, *(command or ("sleep", "1000")))
+        # Or it would come back between the kill and the removal of the base class.
+        self.addCleanup(self.ctr, "containers", "label", name, STATUS + "stopped", check=False)
         return name
 
     def label(self, name, *labels):
@@ -57,7 +58,7 @@ class RestartMonitorTest(BerthTest):
         time.sleep(0.2)
         events.kill()
         topics = [line.split()[5] for line in events.communicate()[0].splitlines()
-                  if " /tasks/" in line and '"%s"' % name in line and "exec" not in line]
+                  if " /tasks/" in line and '"%s"' % name in line and "exec" not in line and '"id":"r' not in line]
         self.assertEqual(topics, ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete", "/tasks/create",
                                   "/tasks/start", "/tasks/exit", "/tasks/delete"])
 
@@ -112,6 +113,7 @@ class RestartMonitorTest(BerthTest):
 
     def test_label_that_comes_later_counts_as_soon_as_the_update_returns(self):
         name = self.run_detached()
+        self.addCleanup(self.ctr, "containers", "label", name, STATUS + "stopped", check=False)
         self.label(name, STATUS + "running")
         pid = self.pid(name)
         os.kill(pid, signal.SIGKILL)
