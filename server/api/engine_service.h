@@ -40,6 +40,13 @@ class EngineService : public engine::v1::Engine::CallbackService {
   BERTH_UNARY(InspectExec);
   BERTH_UNARY(Resize);
   BERTH_UNARY(CreateVolume);
+  BERTH_UNARY(Top);
+  BERTH_UNARY(Port);
+  BERTH_UNARY(DiffContainer);
+  BERTH_UNARY(Info);
+  BERTH_UNARY(EngineVersion);
+  BERTH_UNARY(DiskUsage);
+  BERTH_UNARY(PruneImages);
   BERTH_UNARY(ListVolumes);
   BERTH_UNARY(InspectVolume);
   BERTH_UNARY(RemoveVolume);
@@ -49,6 +56,8 @@ class EngineService : public engine::v1::Engine::CallbackService {
       Context* context, const engine::v1::WaitContainerRequest* request) override;
   Writer<engine::v1::ListContainersResponse>* ListContainers(
       Context* context, const engine::v1::ListContainersRequest* request) override;
+  Writer<engine::v1::StatsResponse>* Stats(Context* context,
+                                           const engine::v1::StatsRequest* request) override;
   Writer<engine::v1::LogsResponse>* Logs(Context* context,
                                          const engine::v1::LogsRequest* request) override;
   grpc::ServerBidiReactor<engine::v1::AttachRequest, engine::v1::AttachResponse>* Attach(

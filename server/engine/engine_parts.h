@@ -44,9 +44,8 @@ struct EngineParts {
   Executor& executor;
   Loop& loop;
   const Logger& log;
-  std::string root;          // ROOT
-  std::string state;         // STATE
-  std::string init_program;  // berth-shim, which is also the init of --init
+  std::string root;   // ROOT
+  std::string state;  // STATE
   std::string version;
 };
 

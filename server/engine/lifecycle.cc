@@ -128,7 +128,6 @@ absl::StatusOr<SpecInput> Lifecycle::MakeSpecInput(const ContainerKey& key,
   input.container = container;
   input.host_name = HostName();
   input.cgroup_layout = ::access(kUnifiedFile, F_OK) == 0 ? CgroupLayout::kV2 : CgroupLayout::kV1;
-  input.init_program = parts_.init_program;
   BERTH_ASSIGN_OR_RETURN(
       const auto mounts,
       parts_.snapshots.GetMounts(metadata::Caller{key.ns}, container.snapshotter(), key.id));

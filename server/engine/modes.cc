@@ -215,6 +215,10 @@ absl::Status CheckHostConfig(const v1::HostConfig& host) {
     return absl::UnimplementedError(
         "-p, -P: this release cannot publish ports; use --network host");
   }
+  if (host.init()) {
+    return absl::UnimplementedError(
+        "--init: this release injects no init; put one into the image (tini, dumb-init)");
+  }
   if (host.shm_size_bytes() < 0) {
     return absl::InvalidArgumentError("SHM size can not be less than 0");
   }

@@ -21,7 +21,6 @@ using oci::Json;
 using Kind = NamespaceMode::Kind;
 
 constexpr char kPath[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-constexpr char kInitPath[] = "/sbin/berth-init";
 constexpr const char* kMaskedPaths[] = {"/proc/acpi",
                                         "/proc/asound",
                                         "/proc/interrupts",
@@ -136,7 +135,6 @@ absl::StatusOr<Json> Process(const SpecInput& input, const SecuritySpec& securit
   SetUser(user, process);
   std::vector<std::string> arguments(input.container.arguments().begin(),
                                      input.container.arguments().end());
-  if (host.init()) arguments.insert(arguments.begin(), {kInitPath, "--"});
   process["args"] = std::move(arguments);
   process["env"] = EnvironmentOf(input, config.terminal(), user.home);
   process["cwd"] = config.working_directory().empty() ? "/" : config.working_directory();

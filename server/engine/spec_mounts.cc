@@ -104,10 +104,6 @@ void AddOwnFiles(const SpecInput& input, Json& mounts) {
   add("/etc/resolv.conf", input.resolv_conf_path);
   add("/etc/hostname", input.hostname_path);
   add("/etc/hosts", input.hosts_path);
-  if (input.container.host_config().init()) {
-    mounts.push_back(
-        Entry("/sbin/berth-init", "bind", input.init_program, {"bind", "ro", "rprivate"}));
-  }
 }
 
 size_t Depth(const std::string& path) { return std::count(path.begin(), path.end(), '/'); }

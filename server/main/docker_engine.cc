@@ -7,7 +7,6 @@
 #include "server/engine/engine.h"
 #include "server/events/exchange.h"
 #include "server/main/config.h"
-#include "server/main/program_path.h"
 #include "server/main/storage.h"
 #include "server/main/version.h"
 
@@ -32,8 +31,6 @@ DockerEngine::~DockerEngine() {
 
 absl::Status DockerEngine::Begin(const Inputs& inputs) {
   Storage& storage = inputs.storage;
-  BERTH_ASSIGN_OR_RETURN(const std::string shim,
-                         ProgramPath(inputs.config.runtime.shim, "berth-shim"));
   engine_ = std::make_unique<engine::Engine>(engine::EngineParts{.database = storage.database(),
                                                                  .containers = storage.containers(),
                                                                  .snapshots = storage.snapshots(),
@@ -48,7 +45,6 @@ absl::Status DockerEngine::Begin(const Inputs& inputs) {
                                                                  .log = inputs.log,
                                                                  .root = inputs.config.root,
                                                                  .state = inputs.config.state,
-                                                                 .init_program = shim,
                                                                  .version = kBerthVersion});
   {
     absl::MutexLock lock(&ear_->mutex);
