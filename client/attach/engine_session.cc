@@ -186,9 +186,8 @@ absl::StatusOr<SessionEnd> EngineSession::Run(EngineAttach& attach, const Proces
     }
   }
   shared.stop.write.Reset();
+  // A write that the server does not take ends with the call, as the reading does.
   if (!shared.has_ended) attach.Cancel();
-  // A write that the server does not take ends with the call.
-  if (shared.has_ended && input.joinable()) attach.Cancel();
   output.join();
   if (input.joinable()) input.join();
   SessionEnd end;

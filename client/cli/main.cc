@@ -8,6 +8,7 @@
 #include "client/commands/command.h"
 #include "client/commands/context.h"
 #include "client/commands/verbs.h"
+#include "client/docker/docker_verbs.h"
 
 namespace berth::client {
 namespace {
@@ -27,17 +28,13 @@ GlobalOptions Defaults() {
   return options;
 }
 
-void AddCommands(Command root, const Context& context) {
-  AddRun(root, context);
-  AddPs(root, context);
-  AddExec(root, context);
-  AddKill(root, context);
-  AddStop(root, context);
-  AddRm(root, context);
-  AddLogs(root, context);
-  AddInspect(root, context);
+constexpr char kObjects[] = "Objects of containerd";
+
+void AddCommands(CommandTree& tree, const Context& context) {
+  Command root = tree.root();
+  AddDockerVerbs(root, context);
+  AddDockerContainerVerbs(AddContainer(root, context), context);
   AddImage(root, context);
-  AddContainer(root, context);
   AddTask(root, context);
   AddSnapshot(root, context);
   AddContent(root, context);
@@ -45,7 +42,14 @@ void AddCommands(Command root, const Context& context) {
   AddNamespace(root, context);
   AddEvent(root, context);
   AddPlugin(root, context);
-  AddVersion(root, context);
+  AddHelp(tree, context);
+  tree.SetGroup("Containers", {"run", "create", "start", "stop", "restart", "kill", "pause",
+                               "unpause", "wait", "rename", "update", "rm"});
+  tree.SetGroup("Looking", {"ps", "logs", "inspect", "top", "stats", "port", "diff", "events",
+                            "info", "version"});
+  tree.SetGroup("Entering", {"exec", "attach", "cp"});
+  tree.SetGroup("Objects", {"container", "image", "images", "volume", "system"});
+  tree.SetGroup(kObjects, {"task", "snapshot", "content", "lease", "namespace", "event", "plugin"});
 }
 
 int Main(int argc, char** argv) {
@@ -56,23 +60,23 @@ int Main(int argc, char** argv) {
   root.Option("-a,--address SOCKET", options.address,
               "Socket of the server (BERTH_ADDRESS; default /run/berth/berth.sock)")
       .Option("-n,--namespace", options.ns, "Namespace (BERTH_NAMESPACE; default \"default\")")
-      .Option("--snapshotter", options.snapshotter,
+      .Option("--snapshotter NAME", options.snapshotter,
               "Snapshotter (BERTH_SNAPSHOTTER; default: the namespace's, else overlayfs)")
-      .Option("--log-dir", options.log_directory,
-              "Where logs of containers go (BERTH_LOG_DIR; default /var/lib/berth/logs)")
+      .Option("--log-dir DIR", options.log_directory,
+              "Where `task start -d` puts output (BERTH_LOG_DIR; default /var/lib/berth/logs)")
       .Examples(
           "  berth image load -i busybox.tar\n"
           "  berth run --rm busybox echo hi\n"
           "  berth run -d --name web busybox httpd -f\n"
           "  berth ps -a; berth logs -f web; berth exec -it web sh; berth rm -f web\n");
-  AddCommands(root, context);
-  AddHelp(tree, context);
+  AddCommands(tree, context);
 
   const CommandTree::Parsed parsed = tree.Parse(argc, argv);
   if (!parsed.action) return parsed.exit_code;
   const absl::StatusOr<int> result = parsed.action();
   if (result.ok()) return *result;
-  std::fprintf(stderr, "berth: %s\n", std::string(result.status().message()).c_str());
+  std::fprintf(stderr, "%s: %s\n", parsed.command.c_str(),
+               std::string(result.status().message()).c_str());
   return kExitFailure;
 }
 

@@ -143,6 +143,14 @@ CommandTree::CommandTree(absl::string_view program, absl::string_view descriptio
   root_.summary = std::string(description);
 }
 
+void CommandTree::SetGroup(absl::string_view heading, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (CommandNode* child = root_.FindChild(name); child != nullptr) {
+      child->group = std::string(heading);
+    }
+  }
+}
+
 CommandTree::Parsed CommandTree::Parse(int argc, const char* const* argv) {
   const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
   const ParseOutcome outcome = ParseCommandLine(root_, words);

@@ -65,6 +65,9 @@ class CommandTree {
   Command root() { return Command(root_); }
   const CommandNode& node() const { return root_; }
 
+  // The heading under which the root's help lists these commands, in this order of groups.
+  void SetGroup(absl::string_view heading, const std::vector<std::string>& names);
+
   struct Parsed {
     Action action;        // set when a command is to be run
     int exit_code = 0;    // otherwise: help was printed (0), or a mistake explained (not 0)

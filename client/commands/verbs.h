@@ -10,18 +10,9 @@ namespace berth::client {
 // What the command line says about itself.
 void AddHelp(CommandTree& tree, const Context& context);
 
-// Docker's verbs.
-void AddRun(Command root, const Context& context);
-void AddPs(Command root, const Context& context);
-void AddExec(Command root, const Context& context);
-void AddKill(Command root, const Context& context);
-void AddStop(Command root, const Context& context);
-void AddRm(Command root, const Context& context);
-void AddLogs(Command root, const Context& context);
-void AddInspect(Command root, const Context& context);
-
 // ctr's nouns.
-void AddContainer(Command root, const Context& context);
+// Answers the noun, which Docker's verbs join.
+Command AddContainer(Command root, const Context& context);
 void AddContent(Command root, const Context& context);
 void AddEvent(Command root, const Context& context);
 void AddImage(Command root, const Context& context);
@@ -30,7 +21,6 @@ void AddNamespace(Command root, const Context& context);
 void AddPlugin(Command root, const Context& context);
 void AddSnapshot(Command root, const Context& context);
 void AddTask(Command root, const Context& context);
-void AddVersion(Command root, const Context& context);
 
 }  // namespace berth::client
 

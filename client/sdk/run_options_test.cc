@@ -1,9 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "absl/strings/match.h"
 #include "base/oci/user_lookup.h"
 #include "client/sdk/environment.h"
-#include "client/sdk/mount_option.h"
 #include "client/sdk/quantities.h"
 
 namespace berth::client {
@@ -40,35 +38,6 @@ TEST(UserLookupTest, NumbersNeedNoFiles) {
 TEST(UserLookupTest, UnknownNamesAreRefused) {
   EXPECT_TRUE(absl::IsNotFound(oci::LookUpUser("nobody", kPasswd, kGroup).status()));
   EXPECT_TRUE(absl::IsNotFound(oci::LookUpUser("0:nogroup", kPasswd, kGroup).status()));
-}
-
-TEST(MountOptionTest, AVolumeIsARecursivePrivateBind) {
-  auto mount = ParseVolume("/data:/mnt/data:ro", "/home");
-  ASSERT_TRUE(mount.ok()) << mount.status();
-  EXPECT_EQ(mount->source, "/data");
-  EXPECT_EQ(mount->destination, "/mnt/data");
-  EXPECT_EQ(mount->options, (std::vector<std::string>{"rbind", "ro", "rprivate"}));
-}
-
-TEST(MountOptionTest, ARelativeSourceStartsAtTheWorkingDirectory) {
-  auto mount = ParseVolume("./src:/src", "/home/me");
-  ASSERT_TRUE(mount.ok()) << mount.status();
-  EXPECT_EQ(mount->source, "/home/me/./src");
-}
-
-TEST(MountOptionTest, FaultsAreNamed) {
-  for (const char* text :
-       {"", "/a", ":/b", "/a:b", "/a:/", "/a:/b:bogus", "/a:/b:ro:x", "vol:/b"}) {
-    auto mount = ParseVolume(text, "/");
-    EXPECT_TRUE(absl::IsInvalidArgument(mount.status())) << text;
-  }
-  EXPECT_TRUE(absl::StrContains(ParseVolume("vol:/b", "/").status().message(), "named volumes"));
-}
-
-TEST(MountOptionTest, TmpfsOptionsTakeDefaultsBack) {
-  auto mount = ParseTmpfs("/run:exec,size=1m");
-  ASSERT_TRUE(mount.ok()) << mount.status();
-  EXPECT_EQ(mount->options, (std::vector<std::string>{"nosuid", "nodev", "exec", "size=1m"}));
 }
 
 TEST(EnvironmentTest, LaterValuesReplaceEarlierOnesInPlace) {

@@ -14,6 +14,15 @@ inline absl::Time FromProto(const google::protobuf::Timestamp& timestamp) {
   return absl::FromUnixSeconds(timestamp.seconds()) + absl::Nanoseconds(timestamp.nanos());
 }
 
+inline google::protobuf::Timestamp ToProto(absl::Time moment) {
+  google::protobuf::Timestamp timestamp;
+  const int64_t seconds = absl::ToUnixSeconds(moment);
+  timestamp.set_seconds(seconds);
+  timestamp.set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(moment - absl::FromUnixSeconds(seconds))));
+  return timestamp;
+}
+
 // RFC 3339 in UTC, as every listing shows moments.
 inline std::string FormatMoment(absl::Time moment) {
   return absl::FormatTime(absl::RFC3339_full, moment, absl::UTCTimeZone());

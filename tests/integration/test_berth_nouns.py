@@ -27,7 +27,7 @@ class BerthNounsTest(BerthTest):
         self.addCleanup(self.remove_containers)
 
     def remove_containers(self):
-        names = self.berth("ps", "-aq").split()
+        names = self.run_berth("ps", "-aq", check=False).stdout.split()
         if names:
             self.run_berth("rm", "-f", *names, check=False)
 
@@ -105,18 +105,22 @@ class BerthNounsTest(BerthTest):
         self.assertNotIn("L1", self.ctr("leases", "ls"))
 
     def test_a_created_container_starts_with_the_input_of_its_starter(self):
-        self.berth("container", "create", "--name", "job", "busybox", "sh", "-c", "read x; echo got $x; exit 5")
-        self.assertIn("job", self.ctr("containers", "ls", "-q"))
+        self.ctr("containers", "create", BUSYBOX, "job", "sh", "-c", "read x; echo got $x; exit 5")
         result = self.run_berth("task", "start", "job", input="hey\n", check=False)
         self.assertEqual((result.stdout, result.returncode), ("got hey\n", 5))
-        self.assertEqual(self.berth("logs", "job"), "got hey\n")
-        self.berth("container", "rm", "job")
+        self.ctr("containers", "rm", "job")
+
+    def test_an_argument_may_be_called_like_its_command(self):
+        self.ctr("run", "-d", BUSYBOX, "pause", "sleep", "1000")
+        self.berth("task", "pause", "pause")
+        self.assertIn("PAUSED", self.ctr("tasks", "ls"))
+        self.berth("task", "resume", "pause")
 
     def test_tasks_of_ctr_are_ours_too(self):
         self.ctr("run", "-d", BUSYBOX, "theirs", "sleep", "1000")
         task = [t for t in self.listing("task", "ls") if t["id"] == "theirs"][0]
         self.assertEqual(task["status"], "running")
-        self.assertEqual(self.berth("exec", "theirs", "echo", "in"), "in\n")
+        self.assertEqual(self.berth("task", "exec", "theirs", "echo", "in"), "in\n")
         self.assertEqual(self.listing("task", "ps", "theirs")[0]["pid"], task["pid"])
         self.berth("task", "pause", "theirs")
         self.assertIn("PAUSED", self.ctr("tasks", "ls"))
@@ -126,7 +130,7 @@ class BerthNounsTest(BerthTest):
         self.berth("task", "kill", "-s", "KILL", "theirs")
         wait_for(lambda: "STOPPED" in self.ctr("tasks", "ls"))
         self.berth("task", "rm", "theirs")
-        self.assertIn("Exited (137)", self.berth("ps", "-a"))
+        self.assertNotIn("theirs", self.ctr("tasks", "ls"))
 
     def test_events_are_one_json_object_a_line(self):
         log = self.daemon.dir + "/events"
@@ -143,12 +147,13 @@ class BerthNounsTest(BerthTest):
 
         def seen():
             # The subscription takes a moment; what happened before it is not replayed.
-            self.berth("run", "--rm", "busybox", "true")
+            self.ctr("run", "--rm", BUSYBOX, "brief", "true")
             return "/tasks/delete" in topics()
         wait_for(seen, 30, "an event")
         last = topics()[-4:]
         self.assertEqual(last, ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"])
 
+    @unittest.skipIf(STOCK, "asks for berth's engine")
     def test_a_run_in_the_foreground_outlives_its_daemon(self):
         environment = dict(os.environ, BERTH_ADDRESS=self.daemon.sock, BERTH_NAMESPACE=self.daemon.namespace, **self.env)
         process = subprocess.Popen(
@@ -163,6 +168,7 @@ class BerthNounsTest(BerthTest):
         self.assertEqual(process.wait(30), 42)
         process.stdout.close()
 
+    @unittest.skipIf(STOCK, "asks for berth's engine")
     def test_interrupts_reach_the_program_and_the_third_one_ends_it(self):
         environment = dict(os.environ, BERTH_ADDRESS=self.daemon.sock, BERTH_NAMESPACE=self.daemon.namespace, **self.env)
         polite = subprocess.Popen([BIN + "/berth", "run", "--rm", "busybox", "sh", "-c",
@@ -182,23 +188,26 @@ class BerthNounsTest(BerthTest):
         self.assertEqual(deaf.wait(30), 137)
         deaf.stdout.close()
 
+    @unittest.skipIf(STOCK, "asks for berth's engine")
     def test_a_reader_that_leaves_ends_the_program(self):
         line = '%s/berth run --rm busybox yes | head -1; echo ${PIPESTATUS[0]}' % BIN
         environment = dict(BERTH_ADDRESS=self.daemon.sock, BERTH_NAMESPACE=self.daemon.namespace, **self.env)
         result = self.daemon.run(["bash", "-c", line], env=environment)
         self.assertEqual(result.stdout, "y\n137\n")
 
+    @unittest.skipIf(STOCK, "asks for berth's engine")
     def test_stop_says_that_the_program_ignores_the_signal(self):
         self.berth("run", "-d", "--name", "deaf", "busybox", "sleep", "1000")
         result = self.run_berth("stop", "-t", "3", "deaf")
         self.assertIn("no handler for SIGTERM", result.stderr)
         self.assertIn("Exited (137)", self.berth("ps", "-a"))
 
-    @unittest.skipIf(STOCK, "containerd's shim writes no file for a terminal")
+    @unittest.skipIf(STOCK, "asks for berth's engine")
     def test_a_terminal_in_the_background_has_a_log(self):
         self.berth("run", "-dt", "--name", "term", "busybox", "tty")
         wait_for(lambda: self.berth("logs", "term") == "/dev/pts/0\n")  # text mode drops the \r
 
+    @unittest.skipIf(STOCK, "asks for berth's engine")
     def test_follow_ends_with_the_container(self):
         self.berth("run", "-d", "--name", "brief", "busybox", "sh", "-c", "echo one; sleep 1; echo two")
         self.assertEqual(self.berth("logs", "-f", "brief"), "one\ntwo\n")

@@ -148,6 +148,33 @@ def hello_world(path, program, tag="docker.io/library/hello-world:latest"):
     return docker_archive(path, tag, [layer], {"Cmd": ["/hello"], "Env": ["PATH=/bin"]})
 
 
+def add_program(layer, path):
+    """A dynamic program of this machine with its libraries, each at its own path."""
+    lines = subprocess.run(["ldd", path], check=True, capture_output=True, text=True).stdout.split("\n")
+    files = {path}
+    for line in lines:
+        words = [word for word in line.split() if word.startswith("/")]
+        if words:
+            files.add(words[0])
+    for name in sorted(files):
+        with open(name, "rb") as file:
+            layer.add(name.lstrip("/"), file.read(), 0o755)
+
+
+def redis(path, tag="docker.io/library/redis:latest"):
+    """Debian's redis on the busybox layer."""
+    layer = Layer()
+    for program in ("/usr/bin/redis-server", "/usr/bin/redis-cli"):
+        add_program(layer, program)
+    layer.dir("data")
+    return docker_archive(path, tag, [busybox_layer(), layer.bytes()],
+                          {"Cmd": ["redis-server", "--save", ""], "WorkingDir": "/data", "Env": BUSYBOX_CONFIG["Env"]})
+
+
+def greeting(path, text, tag="docker.io/library/hello-world:latest"):
+    return docker_archive(path, tag, [busybox_layer()], {"Cmd": ["echo", text], "Env": BUSYBOX_CONFIG["Env"]})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", choices=["busybox", "hello-world"])

@@ -1,4 +1,4 @@
-#include "client/commands/container_stop.h"
+#include "client/docker/stop_hint.h"
 
 #include <gtest/gtest.h>
 

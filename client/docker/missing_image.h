@@ -1,0 +1,25 @@
+// An image that `run` or `create` need and that is not there. Thread-safe functions.
+#ifndef BERTH_CLIENT_DOCKER_MISSING_IMAGE_H_
+#define BERTH_CLIENT_DOCKER_MISSING_IMAGE_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "client/commands/context.h"
+
+namespace berth::client {
+
+struct PullRequest {
+  std::string image;
+  std::string platform;
+  bool is_quiet = false;
+};
+
+// Whether the engine refused a container for want of its image.
+bool IsMissingImage(const absl::Status& status);
+
+absl::Status PullImage(const Context& context, const PullRequest& request);
+
+}  // namespace berth::client
+
+#endif  // BERTH_CLIENT_DOCKER_MISSING_IMAGE_H_
