@@ -98,7 +98,7 @@ class BerthCliTest(BerthTest):
         self.assertEqual(self.code("inspect", "nothing"), 1)
 
     def test_json_listings(self):
-        self.berth("run", "-d", "--name", "j", "busybox", "sleep", "1000")
+        self.berth("run", "-d", "--name", "listed", "busybox", "sleep", "1000")
         for arguments in (("ps",), ("image", "ls"), ("namespace", "ls"), ("container", "ls"), ("task", "ls"),
                           ("content", "ls"), ("snapshot", "ls"), ("plugin", "ls"), ("version",)):
             text = self.berth(*arguments, "--format", "json")
