@@ -312,9 +312,27 @@ absl::StatusOr<FreezerState> Cgroup::Frozen() const {
   return absl::StartsWith(asked, "1") ? FreezerState::kFreezing : FreezerState::kThawed;
 }
 
+// systemd hears that a scope's group ran empty by an event of the group's own, which is lost when
+// the group goes first; the unit would then stay for ever. So it removes the group itself, for
+// which it gets some rounds.
+bool Cgroup::IsSystemdsToRemove(const Directory& directory) {
+  constexpr int kRounds = 40;
+  if (left_to_systemd_ >= kRounds || !absl::EndsWith(directory.path, ".scope") ||
+      (!directory.unified && !directory.Has("name=systemd")) ||
+      ::access("/run/systemd/system", F_OK) != 0) {
+    return false;
+  }
+  return ::access(directory.path.c_str(), F_OK) == 0;
+}
+
 absl::Status Cgroup::Remove() {
   absl::Status first;
   for (Directory& directory : directories_) {
+    if (IsSystemdsToRemove(directory)) {
+      first.Update(absl::FailedPreconditionError(
+          absl::StrCat("cgroup ", directory.path, " is being removed by systemd")));
+      continue;
+    }
     const size_t slash = directory.path.rfind('/');
     absl::StatusOr<UniqueFd> parent = OpenDirectory(directory.path.substr(0, slash));
     if (!parent.ok()) {
@@ -326,6 +344,8 @@ absl::Status Cgroup::Remove() {
   if (first.ok()) {
     directories_.clear();
     paths_.clear();
+  } else {
+    ++left_to_systemd_;
   }
   return first;
 }

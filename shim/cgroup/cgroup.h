@@ -73,12 +73,16 @@ class Cgroup {
   absl::StatusOr<FreezerState> Frozen() const;
 
   // rmdir of all directories and what is below them. Errors: FAILED_PRECONDITION while processes
-  // are left (also while they are still exiting): call again.
+  // are left (also while they are still exiting), or while systemd has yet to remove a scope of its
+  // own: call again.
   absl::Status Remove();
 
  private:
+  bool IsSystemdsToRemove(const Directory& directory);
+
   std::vector<Directory> directories_;
   std::vector<std::string> paths_;
+  int left_to_systemd_ = 0;  // rounds of Remove that did not end it
 };
 
 }  // namespace berth::cgroup

@@ -1,12 +1,14 @@
 // What a container can see and reach: mounts, namespaces, devices, system calls.
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -245,6 +247,13 @@ TEST_F(ContainerTest, IdMapsABindMount) {
            R"("uidMappings":[{"containerID":0,"hostID":1234,"size":10}],
               "gidMappings":[{"containerID":0,"hostID":4321,"size":10}],)");
   Outcome run = RunPayload({"stat", "/mapped/data"});
+  // A tmpfs can be mapped since Linux 6.3; before, the error says so.
+  struct statfs filesystem;
+  ASSERT_EQ(::statfs(Path("source").c_str(), &filesystem), 0);
+  if (!run.create.ok() && filesystem.f_type == TMPFS_MAGIC) {
+    EXPECT_TRUE(absl::StrContains(run.create.message(), "cannot be id-mapped on this kernel"));
+    GTEST_SKIP() << "this kernel does not map a tmpfs";
+  }
   EXPECT_TRUE(absl::StrContains(run.output, "uid=1234 gid=4321")) << run.output << run.create;
 }
 
@@ -296,10 +305,14 @@ TEST_F(ContainerTest, MountsAnOverlayOfManyLayersThatTheHostNeverSees) {
        {absl::StrCat("workdir=", Path("work")), absl::StrCat("upperdir=", Path("upper")),
         absl::StrCat("lowerdir=", absl::StrJoin(layers, ":"))}}};
   const std::string before = *ReadFile("/proc/self/mountinfo");
-  ASSERT_EQ(
-      CreateContainer({"cat", "/layer0", ";", "cat", "/layer127", ";", "write", "/new", "upper"}),
-      absl::OkStatus());
+  const absl::Status created =
+      CreateContainer({"cat", "/layer0", ";", "cat", "/layer127", ";", "write", "/new", "upper"});
   EXPECT_EQ(*ReadFile("/proc/self/mountinfo"), before);
+  if (absl::StrContains(created.message(), "which needs Linux 6.7")) {
+    container_.reset();
+    GTEST_SKIP() << "this kernel takes no more than a page of layers";
+  }
+  ASSERT_EQ(created, absl::OkStatus());
   Outcome run = FinishContainer();
   EXPECT_EQ(run.output, "layer 0layer 127") << run.start;
   EXPECT_EQ(*ReadFile(Path("upper/new")), "upper");
@@ -357,7 +370,7 @@ TEST_F(ContainerTest, LivesOnAPureV2Host) {
   ASSERT_GE(child, 0);
   if (child == 0) {
     if (::unshare(CLONE_NEWNS) != 0 ||
-        ::mount("none", "/sys/fs/cgroup", "cgroup2", 0, nullptr) != 0) {
+        (!HasV2Only() && ::mount("none", "/sys/fs/cgroup", "cgroup2", 0, nullptr) != 0)) {
       ::_exit(2);
     }
     loop_ = *Loop::Create();  // an epoll set is not to be shared
