@@ -1,5 +1,6 @@
 #include "client/docker/local_archive.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
