@@ -23,7 +23,7 @@ DiskUsageResponse Usage() {
 TEST(DiskUsageTest, TheSummaryIsATableOrATemplate) {
   const auto text = DiskUsageSummary(Usage(), "");
   ASSERT_TRUE(text.ok()) << text.status();
-  EXPECT_EQ(text->substr(0, 66),
+  EXPECT_EQ(text->substr(0, 67),
             "TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE\nImages   ");
   EXPECT_NE(text->find("2MB       500kB (25%)\n"), std::string::npos) << *text;
   EXPECT_EQ(*DiskUsageSummary(Usage(), "{{.Type}}={{.Active}}"),

@@ -96,6 +96,7 @@ absl::StatusOr<int64_t> ExtractHere(archive* source, const Renaming& renaming, O
     if (status == ARCHIVE_EOF) return bytes;
     if (status < ARCHIVE_WARN) return Failure(source, "read the archive");
     const std::string path = Renamed(archive_entry_pathname(entry), renaming);
+    if (path.empty() || path == ".") continue;  // the target itself, which is there
     archive_entry_copy_pathname(entry, path.c_str());
     if (const char* link = archive_entry_hardlink(entry); link != nullptr) {
       archive_entry_copy_hardlink(entry, Renamed(link, renaming).c_str());

@@ -1,7 +1,8 @@
 // Files of this machine from and to tar streams, for `berth cp`.
 //
-// Invariant: extraction writes below the target directory and nowhere else: entries with "..",
-// absolute names, or a symbolic link on their way are refused. Thread-safe functions.
+// Invariant: extraction writes below the target directory and nowhere else: entries with ".." and
+// absolute names are refused, a symbolic link on the way is replaced by a directory. Thread-safe
+// functions.
 #ifndef BERTH_CLIENT_DOCKER_LOCAL_ARCHIVE_H_
 #define BERTH_CLIENT_DOCKER_LOCAL_ARCHIVE_H_
 
