@@ -5,6 +5,8 @@
 //           [--json FILE]
 //   compare --berthd SOCKET --load LIVES      only lives on berthd, for whoever watches it
 //   meanwhile
+#include <stdio.h>
+
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
@@ -28,6 +30,8 @@ struct Options {
   std::string snapshotter = "overlayfs";
   std::string busybox = "/bin/busybox";
   std::string json;
+  std::string floor;  // the program; empty: not measured
+  std::string floor_root;
   int turns = 100;
   int clients = 1;
   int lives = 1;
@@ -107,6 +111,28 @@ absl::Status RunExecs(Server& server, const Sleeper& sleeper, const Options& opt
   return absl::OkStatus();
 }
 
+// What floor prints: microseconds, a line each. Their median goes into `samples`, in milliseconds.
+absl::Status RunFloor(const Options& options, const char* mode, int lives, Samples* samples) {
+  const std::string command =
+      absl::StrCat(options.floor, " --root ", options.floor_root, " --busybox ", options.busybox,
+                   " --lives ", lives, mode);
+  FILE* output = ::popen(command.c_str(), "re");
+  if (output == nullptr) return absl::InternalError(absl::StrCat("cannot run ", command));
+  Samples times;
+  long long micros = 0;
+  while (::fscanf(output, "%lld", &micros) == 1) times.Add(static_cast<double>(micros) / 1000);
+  if (::pclose(output) != 0) return absl::InternalError(absl::StrCat(command, " failed"));
+  samples->Add(times.Percentile(0.5));
+  return absl::OkStatus();
+}
+
+absl::Status RunFloors(const Options& options, FloorResults* floor) {
+  if (options.floor.empty()) return absl::OkStatus();
+  BERTH_RETURN_IF_ERROR(RunFloor(options, "", options.lives, &floor->lives));
+  if (options.execs == 0) return absl::OkStatus();
+  return RunFloor(options, " --exec", options.execs, &floor->execs);
+}
+
 absl::Status Load(const Options& options) {
   Server server("berthd", options.berthd, options.snapshotter);
   BERTH_RETURN_IF_ERROR(server.SetUp(options.busybox));
@@ -116,10 +142,10 @@ absl::Status Load(const Options& options) {
   return server.TearDown();
 }
 
-absl::Status WriteJson(const Options& options, const Results& fast, const Results& slow) {
+absl::Status WriteJson(const Options& options, const Comparison& comparison) {
   if (options.json.empty()) return absl::OkStatus();
   std::ofstream file(options.json);
-  file << JsonReport(fast, slow);
+  file << JsonReport(comparison);
   if (!file.flush()) return absl::InternalError(absl::StrCat("cannot write ", options.json));
   return absl::OkStatus();
 }
@@ -137,6 +163,7 @@ absl::Status Compare(const Options& options) {
   }
   Results fast_results("berthd");
   Results slow_results("containerd");
+  FloorResults floor;
   for (int turn = 0; turn < kWarmUpTurns + options.turns; ++turn) {
     const bool counts = turn >= kWarmUpTurns;
     Results* results[] = {counts ? &fast_results : nullptr, counts ? &slow_results : nullptr};
@@ -146,13 +173,17 @@ absl::Status Compare(const Options& options) {
       BERTH_RETURN_IF_ERROR(
           RunExecs(*servers[which], sleepers[which], options, turn, results[which]));
     }
+    if (counts) {
+      BERTH_RETURN_IF_ERROR(RunFloors(options, &floor));
+    }
   }
   for (int i = 0; i < 2; ++i) {
     BERTH_RETURN_IF_ERROR(sleepers[i].Stop());
     BERTH_RETURN_IF_ERROR(servers[i]->TearDown());
   }
-  std::cout << TableReport(fast_results, slow_results);
-  BERTH_RETURN_IF_ERROR(WriteJson(options, fast_results, slow_results));
+  const Comparison comparison{fast_results, slow_results, floor};
+  std::cout << TableReport(comparison);
+  BERTH_RETURN_IF_ERROR(WriteJson(options, comparison));
   const double ratio = LifeRatios(fast_results, slow_results).Percentile(0.5);
   if (ratio < options.require_ratio) {
     return absl::FailedPreconditionError(
@@ -186,6 +217,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 100000));
   app.add_option("--load", options.load, "Only run this many lives, on berthd")
       ->check(CLI::Range(1, 100000));
+  app.add_option("--floor", options.floor, "The program that measures what the kernel alone takes");
+  app.add_option("--floor-root", options.floor_root, "A directory for it");
   app.add_option("--require-ratio", options.require_ratio, "Fail below this median ratio");
   app.add_option("--json", options.json, "Also write the results to this file");
   CLI11_PARSE(app, argc, argv);

@@ -97,7 +97,8 @@ Samples ExecRatios(const Results& fast, const Results& slow) {
   return Ratios(fast.exec_turn_medians(), slow.exec_turn_medians());
 }
 
-std::string TableReport(const Results& fast, const Results& slow) {
+std::string TableReport(const Comparison& comparison) {
+  const auto& [fast, slow, floor] = comparison;
   std::string out = absl::StrFormat("%-18s %19s   %19s   %7s\n", "milliseconds", fast.name(),
                                     slow.name(), "ratio");
   absl::StrAppendFormat(&out, "%-18s %9s %9s   %9s %9s   %7s\n", "", "p50", "p99", "p50", "p99",
@@ -110,18 +111,29 @@ std::string TableReport(const Results& fast, const Results& slow) {
   absl::StrAppendFormat(&out, "lives per second   %19.1f   %19.1f   %6.1fx\n",
                         fast.LivesPerSecond(), slow.LivesPerSecond(),
                         fast.LivesPerSecond() / slow.LivesPerSecond());
+  if (fast.execs().count() > 0) out += Row("exec of true", fast.execs(), slow.execs());
   out += RatioLine("ratio", LifeRatios(fast, slow), fast.total().count());
   if (fast.execs().count() > 0) {
-    out += Row("exec of true", fast.execs(), slow.execs());
     out += RatioLine("exec ratio", ExecRatios(fast, slow), fast.execs().count());
+  }
+  if (floor.lives.count() > 0) {
+    out += RatioLine("life over the kernel's floor", Ratios(floor.lives, fast.turn_medians()),
+                     floor.lives.count());
+    out += RatioLine("exec over the kernel's floor", Ratios(floor.execs, fast.exec_turn_medians()),
+                     floor.execs.count());
   }
   return out;
 }
 
-std::string JsonReport(const Results& fast, const Results& slow) {
-  const Json report = {{"servers", {ToJson(fast), ToJson(slow)}},
-                       {"ratio", RatioJson(LifeRatios(fast, slow))},
-                       {"exec_ratio", RatioJson(ExecRatios(fast, slow))}};
+std::string JsonReport(const Comparison& comparison) {
+  const auto& [fast, slow, floor] = comparison;
+  const Json report = {
+      {"servers", {ToJson(fast), ToJson(slow)}},
+      {"floor", {{"life", ToJson(floor.lives)}, {"exec", ToJson(floor.execs)}}},
+      {"ratio", RatioJson(LifeRatios(fast, slow))},
+      {"exec_ratio", RatioJson(ExecRatios(fast, slow))},
+      {"life_over_floor", RatioJson(Ratios(floor.lives, fast.turn_medians()))},
+      {"exec_over_floor", RatioJson(Ratios(floor.execs, fast.exec_turn_medians()))}};
   return report.dump(2) + "\n";
 }
 

@@ -44,8 +44,22 @@ class Results {
 // How many times faster a life, an exec, is on `fast` than on `slow`: one value per turn.
 Samples LifeRatios(const Results& fast, const Results& slow);
 Samples ExecRatios(const Results& fast, const Results& slow);
-std::string TableReport(const Results& fast, const Results& slow);
-std::string JsonReport(const Results& fast, const Results& slow);
+
+// What the kernel alone takes for the same, in milliseconds, one value per turn; empty when it was
+// not measured.
+struct FloorResults {
+  Samples lives;
+  Samples execs;
+};
+
+// Everything a run found. Immutable once made.
+struct Comparison {
+  const Results& fast;
+  const Results& slow;
+  const FloorResults& floor;
+};
+std::string TableReport(const Comparison& comparison);
+std::string JsonReport(const Comparison& comparison);
 
 }  // namespace berth::bench
 
