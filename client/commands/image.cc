@@ -1,26 +1,17 @@
-// berth image: names of images, and archives in and out.
-#include <fcntl.h>
-#include <unistd.h>
+// berth image: what is there, and by which names.
 
 #include <cstdio>
-#include <filesystem>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "base/os/fd_factories.h"
 #include "base/reference/reference.h"
 #include "base/status/status_macros.h"
-#include "client/attach/terminal.h"
 #include "client/commands/documents.h"
 #include "client/commands/each.h"
 #include "client/commands/label_words.h"
 #include "client/commands/snapshotter_choice.h"
 #include "client/commands/verbs.h"
 #include "client/sdk/content_client.h"
-#include "client/sdk/image_export.h"
-#include "client/sdk/image_import.h"
 #include "client/sdk/image_reader.h"
 #include "client/sdk/image_unpack.h"
 #include "client/sdk/lease_client.h"
@@ -34,9 +25,7 @@ struct ImageArguments {
   std::string format = "table";
   bool is_quiet = false;
   bool is_synchronous = false;
-  bool skips_unpack = false;
-  std::string file;
-  std::string repository;
+  bool is_forced = false;
   std::vector<std::string> filters;
   std::vector<std::string> rest;
 };
@@ -81,76 +70,38 @@ absl::StatusOr<int> ListImages(const Context& context, const ImageArguments& arg
   return kExitOk;
 }
 
-// The name of an archive as the repository of an image that brings none of its own.
-std::string RepositoryFromFile(const std::string& file) {
-  std::string stem = std::filesystem::path(file).filename().string();
-  stem = absl::AsciiStrToLower(stem.substr(0, stem.find('.')));
-  return Reference::Parse(stem).ok() ? stem : "imported";
-}
-
-absl::StatusOr<int> LoadImages(const Context& context, const ImageArguments& arguments) {
-  const std::string file = !arguments.file.empty()   ? arguments.file
-                           : !arguments.rest.empty() ? arguments.rest[0]
-                                                     : "-";
-  UniqueFd opened;
-  if (file != "-") {
-    BERTH_ASSIGN_OR_RETURN(opened, OpenFile(file, O_RDONLY), _ << "open the archive");
-  } else if (IsTerminal(BorrowedFd(STDIN_FILENO))) {
-    return absl::InvalidArgumentError(
-        "no archive: name one with -i, or pipe it in (docker save IMAGE | berth image load)");
-  }
-  const BorrowedFd input = file == "-" ? BorrowedFd(STDIN_FILENO) : BorrowedFd(opened);
-  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
-  BERTH_ASSIGN_OR_RETURN(const ScopedLease lease, ScopedLease::Create(connection));
-  ImportOptions options;
-  options.default_repository =
-      arguments.repository.empty() ? RepositoryFromFile(file) : arguments.repository;
-  BERTH_ASSIGN_OR_RETURN(const std::vector<ImageRecord> records,
-                         ImportImages(lease.connection(), input, options),
-                         _ << "load " << (file == "-" ? "standard input" : file));
-  const std::string snapshotter = ChooseSnapshotter(connection, context.options().snapshotter);
-  for (const ImageRecord& record : records) {
-    if (!arguments.skips_unpack) {
-      BERTH_ASSIGN_OR_RETURN(const ResolvedImage image, ResolveImage(lease.connection(), record));
-      BERTH_RETURN_IF_ERROR(UnpackImage(lease.connection(), image, snapshotter));
+// The container that uses the last name of the image's target; empty: none does.
+absl::StatusOr<std::string> UserOfLastName(const Connection& connection, const ImageRecord& image) {
+  BERTH_ASSIGN_OR_RETURN(const std::vector<ImageRecord> all, ImageClient(connection).List({}));
+  for (const ImageRecord& other : all) {
+    if (other.name() != image.name() && other.target().digest() == image.target().digest()) {
+      return "";
     }
-    PrintText(absl::StrCat("Loaded image: ", FamiliarName(record.name()), "\n"));
   }
-  return kExitOk;
-}
-
-absl::StatusOr<int> SaveImages(const Context& context, const ImageArguments& arguments) {
-  const bool to_stdout = arguments.file.empty() || arguments.file == "-";
-  if (to_stdout && IsTerminal(BorrowedFd(STDOUT_FILENO))) {
-    return absl::InvalidArgumentError(
-        "an archive is nothing for a terminal: name a file with -o, or redirect");
-  }
-  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
-  std::vector<ImageRecord> images;
-  for (const std::string& name : arguments.rest) {
-    BERTH_ASSIGN_OR_RETURN(ImageRecord record, FindImage(connection, name));
-    images.push_back(std::move(record));
-  }
-  UniqueFd file;
-  if (!to_stdout) {
-    BERTH_ASSIGN_OR_RETURN(file, OpenFile(arguments.file, O_WRONLY | O_CREAT | O_TRUNC, 0644),
-                           _ << "open the archive");
-  }
-  const absl::Status saved =
-      ExportImages(connection, images, to_stdout ? BorrowedFd(STDOUT_FILENO) : BorrowedFd(file));
-  if (!saved.ok()) {
-    if (!to_stdout) ::unlink(arguments.file.c_str());  // half an archive helps nobody
-    return Annotate(saved, "save");
-  }
-  return kExitOk;
+  BERTH_ASSIGN_OR_RETURN(
+      const std::vector<ContainerRecord> containers,
+      ContainerClient(connection).List({absl::StrCat("image==\"", image.name(), "\"")}));
+  return containers.empty() ? "" : containers[0].id();
 }
 
 absl::StatusOr<int> RemoveImages(const Context& context, const ImageArguments& arguments) {
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
   return ForEach("image rm", arguments.rest, [&](const std::string& name) -> absl::Status {
-    BERTH_ASSIGN_OR_RETURN(const ImageRecord record, FindImage(connection, name));
+    const absl::StatusOr<ImageRecord> record = FindImage(connection, name);
+    if (absl::IsNotFound(record.status()) && arguments.is_forced) return absl::OkStatus();
+    BERTH_RETURN_IF_ERROR(record.status());
+    if (!arguments.is_forced) {
+      BERTH_ASSIGN_OR_RETURN(const std::string user, UserOfLastName(connection, *record));
+      if (!user.empty()) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("image ", FamiliarName(record->name()), " is used by container ", user,
+                         "; remove the container first, or use --force (the container keeps its "
+                         "files)"));
+      }
+    }
     return ImageClient(connection)
-        .Delete(record.name(), arguments.is_synchronous ? Collect::kBeforeAnswer : Collect::kLater);
+        .Delete(record->name(),
+                arguments.is_synchronous ? Collect::kBeforeAnswer : Collect::kLater);
   });
 }
 
@@ -242,6 +193,9 @@ absl::StatusOr<int> InspectImages(const Context& context, const ImageArguments& 
 void AddImage(Command root, const Context& context) {
   auto arguments = std::make_shared<ImageArguments>();
   Command noun = root.Add("image,i", "Images");
+  AddImageTransfer(root, noun, context);
+  AddImageArchive(root, noun, context);
+  AddImageCare(root, noun, context);
   root.Add("images", "List images")
       .Option("-f,--filter", arguments->filters, "containerd's filters: name~=busybox")
       .Option("--format", arguments->format, "table or json")
@@ -254,26 +208,21 @@ void AddImage(Command root, const Context& context) {
       .Flag("-q,--quiet", arguments->is_quiet, "Names only")
       .Rest({"", 0, 0}, arguments->rest)
       .Do([&context, arguments] { return ListImages(context, *arguments); });
-  noun.Add("load,import", "Bring in images from an archive (docker save, OCI layout)")
-      .Option("-i,--input", arguments->file, "The archive; - or nothing is standard input")
-      .Option("--repository", arguments->repository,
-              "Name for images that the archive leaves unnamed")
-      .Flag("--no-unpack", arguments->skips_unpack, "Do not unpack the layers yet")
-      .Rest({"[ARCHIVE]", 0, 1}, arguments->rest)
-      .Examples("  berth image load -i busybox.tar\n  docker save redis | berth image load\n")
-      .Do([&context, arguments] { return LoadImages(context, *arguments); });
-  noun.Add("save,export", "Write images to an archive that docker and OCI tools read")
-      .Option("-o,--output", arguments->file, "The archive; - or nothing is standard output")
-      .Rest({"IMAGE [IMAGE...]", 1, -1}, arguments->rest)
-      .Examples("  berth image save -o both.tar busybox redis\n")
-      .Do([&context, arguments] { return SaveImages(context, *arguments); });
-  noun.Add("rm,remove", "Remove names of images")
-      .Flag("--sync", arguments->is_synchronous, "Free the disk before returning")
-      .Rest({"IMAGE [IMAGE...]", 1, -1}, arguments->rest)
-      .Do([&context, arguments] { return RemoveImages(context, *arguments); });
-  noun.Add("tag", "Give an image further names")
-      .Rest({"IMAGE NAME [NAME...]", 2, -1}, arguments->rest)
-      .Do([&context, arguments] { return TagImage(context, *arguments); });
+  for (Command command : {noun.Add("rm,remove", "Remove names of images"),
+                          root.Add("rmi", "Remove names of images")}) {
+    command.Flag("--sync", arguments->is_synchronous, "Free the disk before returning")
+        .Flag("-f,--force", arguments->is_forced,
+              "Also what containers use; names that are not there "
+              "are no error")
+        .Rest({"IMAGE [IMAGE...]", 1, -1}, arguments->rest)
+        .Do([&context, arguments] { return RemoveImages(context, *arguments); });
+  }
+  for (Command command : {noun.Add("tag", "Give an image further names"),
+                          root.Add("tag", "Give an image further names")}) {
+    command.Rest({"IMAGE NAME [NAME...]", 2, -1}, arguments->rest).Do([&context, arguments] {
+      return TagImage(context, *arguments);
+    });
+  }
   noun.Add("label", "Set and remove labels of an image")
       .Rest({"IMAGE KEY=value [KEY=...]", 2, -1}, arguments->rest)
       .Do([&context, arguments] { return LabelImage(context, *arguments); });

@@ -16,6 +16,10 @@ Command AddContainer(Command root, const Context& context);
 void AddContent(Command root, const Context& context);
 void AddEvent(Command root, const Context& context);
 void AddImage(Command root, const Context& context);
+// Parts of `image` that also stand at the top, as Docker's do; called by AddImage.
+void AddImageArchive(Command root, Command image, const Context& context);
+void AddImageCare(Command root, Command image, const Context& context);
+void AddImageTransfer(Command root, Command image, const Context& context);
 void AddLease(Command root, const Context& context);
 void AddNamespace(Command root, const Context& context);
 void AddPlugin(Command root, const Context& context);

@@ -111,6 +111,14 @@ absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json) {
   if (const Json* rootfs = Find(document, "rootfs"); rootfs != nullptr) {
     result.diff_ids = StringsAt(*rootfs, "diff_ids");
   }
+  if (const Json* history = Find(document, "history"); history && history->is_array()) {
+    for (const Json& entry : *history) {
+      const Json* empty = Find(entry, "empty_layer");
+      result.history.push_back({StringAt(entry, "created"), StringAt(entry, "created_by"),
+                                StringAt(entry, "comment"),
+                                empty != nullptr && empty->is_boolean() && empty->get<bool>()});
+    }
+  }
   for (const std::string& diff_id : result.diff_ids) {
     BERTH_RETURN_IF_ERROR(Digest::Parse(diff_id)) << "image config: rootfs.diff_ids";
   }

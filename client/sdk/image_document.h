@@ -45,6 +45,12 @@ struct ImageManifest {
   Descriptor config;
   std::vector<Descriptor> layers;
 };
+struct HistoryEntry {
+  std::string created;  // RFC 3339, as written
+  std::string created_by;
+  std::string comment;
+  bool empty_layer = false;
+};
 // What a container inherits from its image, and the layers' identities.
 struct ImageConfig {
   Platform platform;
@@ -58,6 +64,7 @@ struct ImageConfig {
   std::vector<std::string> volumes;
   std::map<std::string, std::string> labels;
   std::vector<std::string> diff_ids;
+  std::vector<HistoryEntry> history;  // oldest first
 };
 
 // Errors: INVALID_ARGUMENT, naming the missing or malformed field.

@@ -2,9 +2,13 @@
 
 #include <sys/utsname.h>
 
+#include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 
 namespace berth::client {
@@ -21,6 +25,19 @@ Platform HostPlatform() {
     if (machine == kernel) return {"linux", go, ""};
   }
   return {"linux", std::string(machine), ""};
+}
+
+absl::StatusOr<Platform> ParsePlatform(absl::string_view text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, '/');
+  const bool is_whole = std::all_of(parts.begin(), parts.end(),
+                                    [](const std::string& part) { return !part.empty(); });
+  if (!is_whole || parts.size() < 2 || parts.size() > 3) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text,
+                     "\" is no platform: expected OS/ARCHITECTURE[/VARIANT], for example "
+                     "linux/amd64 or linux/arm/v7"));
+  }
+  return Platform{parts[0], parts[1], parts.size() == 3 ? parts[2] : ""};
 }
 
 std::string FormatPlatform(const Platform& platform) {

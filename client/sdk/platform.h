@@ -4,6 +4,9 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
 namespace berth::client {
 
 struct Platform {
@@ -14,6 +17,9 @@ struct Platform {
 
 // This machine's.
 Platform HostPlatform();
+
+// "linux/arm64/v8". Errors: INVALID_ARGUMENT, with what is expected.
+absl::StatusOr<Platform> ParsePlatform(absl::string_view text);
 
 // "linux/arm64/v8"; empty when the platform is unknown.
 std::string FormatPlatform(const Platform& platform);

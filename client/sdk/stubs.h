@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "proto/berth/engine/v1/engine.grpc.pb.h"
+#include "proto/berth/images/v1/images.grpc.pb.h"
 #include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
 #include "proto/containerd/services/content/v1/content.grpc.pb.h"
 #include "proto/containerd/services/diff/v1/diff.grpc.pb.h"
@@ -17,7 +18,9 @@
 #include "proto/containerd/services/leases/v1/leases.grpc.pb.h"
 #include "proto/containerd/services/namespaces/v1/namespaces.grpc.pb.h"
 #include "proto/containerd/services/snapshots/v1/snapshots.grpc.pb.h"
+#include "proto/containerd/services/streaming/v1/streaming.grpc.pb.h"
 #include "proto/containerd/services/tasks/v1/tasks.grpc.pb.h"
+#include "proto/containerd/services/transfer/v1/transfer.grpc.pb.h"
 #include "proto/containerd/services/version/v1/version.grpc.pb.h"
 
 namespace berth::client {
@@ -34,8 +37,11 @@ struct Stubs {
   std::unique_ptr<containerd::services::introspection::v1::Introspection::Stub> introspection;
   std::unique_ptr<containerd::services::leases::v1::Leases::Stub> leases;
   std::unique_ptr<containerd::services::namespaces::v1::Namespaces::Stub> namespaces;
+  std::unique_ptr<::berth::images::v1::Registries::Stub> registries;
   std::unique_ptr<containerd::services::snapshots::v1::Snapshots::Stub> snapshots;
+  std::unique_ptr<containerd::services::streaming::v1::Streaming::Stub> streaming;
   std::unique_ptr<containerd::services::tasks::v1::Tasks::Stub> tasks;
+  std::unique_ptr<containerd::services::transfer::v1::Transfer::Stub> transfer;
   std::unique_ptr<containerd::services::version::v1::Version::Stub> version;
 };
 

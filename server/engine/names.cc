@@ -1,13 +1,10 @@
 #include "server/engine/names.h"
 
-#include <sys/random.h>
-
 #include <array>
-#include <cstdint>
 
+#include "absl/random/random.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "base/status/check.h"
 
 namespace berth::engine {
 namespace {
@@ -42,24 +39,22 @@ absl::Status ValidateName(absl::string_view name, absl::string_view what) {
                    "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, two characters at least"));
 }
 
-uint64_t RandomNumber() {
-  uint64_t number = 0;
-  BERTH_CHECK(::getrandom(&number, sizeof(number), 0) == sizeof(number));
-  return number;
-}
-
 }  // namespace
 
 std::string RandomId() {
+  absl::BitGen random;
   std::string id;
-  for (int i = 0; i < 4; ++i) absl::StrAppend(&id, absl::Hex(RandomNumber(), absl::kZeroPad16));
+  for (int i = 0; i < 4; ++i) {
+    absl::StrAppend(&id, absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
+  }
   return id;
 }
 
 std::string RandomName(int attempt) {
-  std::string name = absl::StrCat(kAdjectives[RandomNumber() % kAdjectives.size()], "_",
-                                  kNouns[RandomNumber() % kNouns.size()]);
-  if (attempt > 0) absl::StrAppend(&name, RandomNumber() % (attempt < 4 ? 10 : 100000));
+  absl::BitGen random;
+  std::string name = absl::StrCat(kAdjectives[absl::Uniform<size_t>(random, 0, kAdjectives.size())],
+                                  "_", kNouns[absl::Uniform<size_t>(random, 0, kNouns.size())]);
+  if (attempt > 0) absl::StrAppend(&name, absl::Uniform<int>(random, 0, attempt < 4 ? 10 : 100000));
   return name;
 }
 

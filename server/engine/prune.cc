@@ -2,15 +2,30 @@
 
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/engine/engine.h"
 #include "server/engine/label_filter.h"
 #include "server/engine/sizes.h"
-#include "server/engine/until.h"
 #include "server/metadata/record.h"
 
 namespace berth::engine {
+
+absl::StatusOr<absl::Time> ParseUntil(absl::string_view text, absl::Time now) {
+  absl::Duration ago;
+  if (absl::ParseDuration(text, &ago)) return now - ago;
+  double seconds = 0;
+  if (absl::SimpleAtod(text, &seconds)) return absl::UnixEpoch() + absl::Seconds(seconds);
+  absl::Time time;
+  std::string error;
+  for (const char* format :
+       {absl::RFC3339_full, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"}) {
+    if (absl::ParseTime(format, text, absl::LocalTimeZone(), &time, &error)) return time;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("until \"", text, "\": expected a duration (24h), a date, or Unix seconds"));
+}
 
 Async<absl::StatusOr<v1::PruneContainersResponse>> PruneContainers(
     Engine& engine, std::string ns, v1::PruneContainersRequest request) {

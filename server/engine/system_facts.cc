@@ -13,9 +13,9 @@
 #include "base/status/status_macros.h"
 #include "server/engine/container_list.h"
 #include "server/engine/engine.h"
+#include "server/engine/prune.h"
 #include "server/engine/sizes.h"
 #include "server/engine/task_metrics.h"
-#include "server/engine/until.h"
 #include "server/image/image_catalog.h"
 
 namespace berth::engine {

@@ -1,5 +1,6 @@
 #include "server/gc/collector.h"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <set>
@@ -48,6 +49,7 @@ class FakeStore final : public Collectable {
   absl::StatusOr<std::vector<ObjectId>> RemoveRecords(sqlite::Connection& connection,
                                                       absl::Span<const ObjectId> objects) override {
     if (fail_) return absl::InternalError("no removal today");
+    largest_step_ = std::max(largest_step_, objects.size());
     std::vector<ObjectId> removed;
     for (const ObjectId& object : objects) {
       order_.push_back(object.name);
@@ -68,6 +70,7 @@ class FakeStore final : public Collectable {
   std::vector<std::string> order_;
   std::set<std::string> data_removed_;
   bool fail_ = false;
+  size_t largest_step_ = 0;  // records removed in one transaction
 };
 
 class RecordingSink : public EventSink {
@@ -368,6 +371,16 @@ TEST_F(CollectorTest, ChildrenGoBeforeTheirParents) {
   ASSERT_EQ(snapshots_.order_.size(), 100u);
   EXPECT_EQ(snapshots_.order_.front(), "native/s1099");
   EXPECT_EQ(snapshots_.order_.back(), "native/s1000");
+}
+
+// However much there is to remove, other writers come in between a few dozen records, which take
+// well below a millisecond.
+TEST_F(CollectorTest, ALargeCollectionNeverHoldsTheWriterForLong) {
+  constexpr int kBlobs = 100000;
+  for (int i = 0; i < kBlobs; ++i) AddContent(absl::StrCat("blob", i));
+  EXPECT_EQ(Collect().removed, kBlobs);
+  EXPECT_GT(content_.largest_step_, 0u);
+  EXPECT_LE(content_.largest_step_, 64u);
 }
 
 // A store whose object gains a holder after the mark: the first removal step is where the test

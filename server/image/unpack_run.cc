@@ -2,35 +2,18 @@
 
 #include <utility>
 
-#include "absl/random/random.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/status/status_macros.h"
 #include "proto/containerd/events/snapshot.pb.h"
+#include "server/image/blob_writer.h"
 #include "server/worker/client/worker_client.h"
 
 namespace berth::image {
 namespace {
 
-// Should berthd die in the middle, its parts go after this.
-constexpr absl::Duration kLeaseLifetime = absl::Hours(24);
 constexpr char kUncompressedLabel[] = "containerd.io/uncompressed";
 constexpr char kLayerLabelPrefix[] = "containerd.io/gc.ref.content.l.";
-
-std::string RandomKey(absl::string_view chain_id) {
-  absl::BitGen random;
-  return absl::StrCat("extract-", absl::Hex(absl::Uniform<uint64_t>(random)), " ", chain_id);
-}
-
-absl::Status SetLabel(content::ContentStore& content, const metadata::Caller& caller,
-                      const std::string& digest, const std::string& key, const std::string& value) {
-  content::ContentStore::Info info;
-  info.set_digest(digest);
-  if (!value.empty()) (*info.mutable_labels())[key] = value;
-  const std::string path = absl::StrCat("labels.", key);
-  return content.Update(caller, info, {&path, 1}).status();
-}
 
 }  // namespace
 
@@ -66,14 +49,8 @@ absl::Status UnpackRun::PrepareRun() {
     if (i > 0) layer.parent = layers_.back().chain_id;
     layers_.push_back(std::move(layer));
   }
-  if (!task_.caller.lease.empty()) return absl::OkStatus();
-  metadata::Labels labels;
-  labels["containerd.io/gc.expire"] =
-      absl::FormatTime(absl::RFC3339_full, absl::Now() + kLeaseLifetime, absl::UTCTimeZone());
-  BERTH_ASSIGN_OR_RETURN(const auto lease, parts_.leases.Create(task_.caller, "", labels),
-                         _ << "lease for unpacking " << image.name);
-  own_lease_ = lease.id();
-  task_.caller.lease = own_lease_;
+  BERTH_ASSIGN_OR_RETURN(lease_, WorkLease::Create(parts_.leases, task_.caller));
+  task_.caller = lease_->caller();
   return absl::OkStatus();
 }
 
@@ -125,7 +102,7 @@ absl::Status UnpackRun::PrepareSnapshot(Layer& layer, worker::v1::ApplyRequest& 
     BERTH_RETURN_IF_ERROR(parts_.content.OpenBlob(task_.caller, layer.blob.digest()).status())
         << "layer " << layer.blob.digest() << " of " << task_.image.name;
   }
-  layer.key = RandomKey(layer.chain_id);
+  layer.key = absl::StrCat(RandomRef("extract"), " ", layer.chain_id);
   metadata::SnapshotStore::NewSnapshot snapshot = {
       .key = layer.key, .parent = layer.parent, .labels = {}};
   snapshot.labels["containerd.io/snapshot.ref"] = layer.chain_id;
@@ -163,6 +140,10 @@ void UnpackRun::ApplyLayer(absl::StatusOr<ImageUnpacker::LayerAccess> access) {
   if (!prepared.ok()) return Finish(prepared);
   request.set_digest(layer.blob.digest());
   request.set_media_type(layer.blob.media_type());
+  if (!layer.access.upload.empty()) {
+    request.mutable_follow()->set_upload(layer.access.upload);
+    request.mutable_follow()->set_slot(layer.access.slot);
+  }
   if (task_.feed != nullptr) task_.feed->OnUnpacking(current_);
   parts_.worker.Apply(std::move(request), [self = shared_from_this()](
                                               absl::StatusOr<worker::v1::ApplyResponse> result) {
@@ -174,6 +155,10 @@ void UnpackRun::ApplyLayer(absl::StatusOr<ImageUnpacker::LayerAccess> access) {
 void UnpackRun::OnApplied(absl::StatusOr<worker::v1::ApplyResponse> result) {
   Layer& layer = layers_[current_];
   layer.access.keep.reset();
+  const bool followed = !layer.access.upload.empty();
+  if (followed && (absl::IsNotFound(result.status()) || absl::IsAborted(result.status()))) {
+    return ReadWhole();
+  }
   if (!result.ok()) {
     if (absl::IsDataLoss(result.status()) && layer.access.upload.empty()) {
       // Takes the blob out of use if it is indeed damaged, and then says where it went.
@@ -187,6 +172,18 @@ void UnpackRun::OnApplied(absl::StatusOr<worker::v1::ApplyResponse> result) {
       current_, [self = shared_from_this(), diff_id = result->digest()](absl::Status complete) {
         self->Post([diff_id, complete](UnpackRun& run) { run.OnComplete(diff_id, complete); });
       });
+}
+
+// The fetch that was followed has ended before the worker looked, or has failed: its end says
+// which.
+void UnpackRun::ReadWhole() {
+  task_.feed->WhenComplete(current_, [self = shared_from_this()](absl::Status complete) {
+    self->Post([complete](UnpackRun& run) {
+      if (!complete.ok()) return run.Finish(complete);
+      run.RemoveSnapshot();
+      run.ApplyLayer(ImageUnpacker::LayerAccess());
+    });
+  });
 }
 
 void UnpackRun::OnComplete(std::string diff_id, absl::Status complete) {
@@ -204,8 +201,8 @@ absl::Status UnpackRun::Commit(Layer& layer, const std::string& diff_id) {
         ", its config promises ", layer.diff_id, ": the image is wrong; nothing of it is used"));
   }
   if (layer.blob.digest() != diff_id) {
-    BERTH_RETURN_IF_ERROR(
-        SetLabel(parts_.content, task_.caller, layer.blob.digest(), kUncompressedLabel, diff_id));
+    BERTH_RETURN_IF_ERROR(MergeLabels(parts_.content, task_.caller, layer.blob.digest(),
+                                      {{kUncompressedLabel, diff_id}}));
   }
   const absl::Status committed = parts_.snapshots.Commit(
       task_.caller, task_.snapshotter, {layer.chain_id, layer.key, layer.parent, {}});
@@ -225,9 +222,10 @@ absl::Status UnpackRun::Commit(Layer& layer, const std::string& diff_id) {
 absl::Status UnpackRun::KeepSnapshots() {
   if (layers_.empty()) return absl::OkStatus();
   // From here on the image keeps its snapshots: config blob -> snapshot.
-  BERTH_RETURN_IF_ERROR(SetLabel(
-      parts_.content, task_.caller, task_.image.config_descriptor.digest(),
-      absl::StrCat("containerd.io/gc.ref.snapshot.", task_.snapshotter), layers_.back().chain_id))
+  BERTH_RETURN_IF_ERROR(
+      MergeLabels(parts_.content, task_.caller, task_.image.config_descriptor.digest(),
+                  {{absl::StrCat("containerd.io/gc.ref.snapshot.", task_.snapshotter),
+                    layers_.back().chain_id}}))
       << "keep the snapshots of " << task_.image.name;
   return parts_.layers == LayerPolicy::kDropUnpacked ? DropLayers() : absl::OkStatus();
 }
@@ -236,22 +234,24 @@ absl::Status UnpackRun::DropLayers() {
   const std::string& manifest = task_.image.manifest.digest();
   BERTH_ASSIGN_OR_RETURN(content::ContentStore::Info info,
                          parts_.content.GetInfo(task_.caller, manifest));
-  std::vector<std::string> mask;
+  LabelMap dropped;
   for (const auto& [key, value] : info.labels()) {
-    if (absl::StartsWith(key, kLayerLabelPrefix)) mask.push_back(absl::StrCat("labels.", key));
+    if (absl::StartsWith(key, kLayerLabelPrefix)) dropped[key] = "";
   }
-  if (mask.empty()) return absl::OkStatus();
-  info.clear_labels();
-  return parts_.content.Update(task_.caller, info, mask).status();
+  return MergeLabels(parts_.content, task_.caller, manifest, dropped);
+}
+
+// What is half unpacked goes; a failure to remove it is the collector's business.
+void UnpackRun::RemoveSnapshot() {
+  Layer& layer = layers_[current_];
+  if (layer.key.empty()) return;
+  parts_.snapshots.Remove(task_.caller, task_.snapshotter, layer.key).IgnoreError();
+  layer.key.clear();
 }
 
 void UnpackRun::ReleaseLayer() {
+  RemoveSnapshot();
   Layer& layer = layers_[current_];
-  // What is half unpacked goes; a failure to remove it is the collector's business.
-  if (!layer.key.empty()) {
-    parts_.snapshots.Remove(task_.caller, task_.snapshotter, layer.key).IgnoreError();
-    layer.key.clear();
-  }
   layer.access = {};
   if (layer.is_claimed) {
     layer.is_claimed = false;
@@ -261,10 +261,7 @@ void UnpackRun::ReleaseLayer() {
 
 void UnpackRun::Finish(absl::Status status) {
   if (current_ < layers_.size()) ReleaseLayer();
-  if (!own_lease_.empty()) {
-    parts_.leases.Delete(task_.caller, own_lease_).IgnoreError();
-    own_lease_.clear();
-  }
+  lease_.reset();
   if (auto done = std::exchange(task_.done, nullptr)) done(std::move(status));
 }
 

@@ -17,6 +17,7 @@
 #include "server/image/image_unpacker.h"
 #include "server/image/single_flight.h"
 #include "server/image/strand.h"
+#include "server/image/work_lease.h"
 
 namespace berth::image {
 
@@ -57,10 +58,12 @@ class UnpackRun : public std::enable_shared_from_this<UnpackRun> {
   void ApplyLayer(absl::StatusOr<ImageUnpacker::LayerAccess> access);
   absl::Status PrepareSnapshot(Layer& layer, worker::v1::ApplyRequest& request);
   void OnApplied(absl::StatusOr<worker::v1::ApplyResponse> result);
+  void ReadWhole();
   void OnComplete(std::string diff_id, absl::Status complete);
   absl::Status Commit(Layer& layer, const std::string& diff_id);
   absl::Status KeepSnapshots();
   absl::Status DropLayers();
+  void RemoveSnapshot();
   void ReleaseLayer();
   void Finish(absl::Status status);
   bool HasSnapshot(const std::string& chain_id);
@@ -70,7 +73,7 @@ class UnpackRun : public std::enable_shared_from_this<UnpackRun> {
   const std::shared_ptr<SingleFlight> flights_;
   const std::shared_ptr<Strand> strand_;
   Task task_;
-  std::string own_lease_;  // made by this run; empty: the caller's
+  std::unique_ptr<WorkLease> lease_;
   std::vector<Layer> layers_;
   size_t current_ = 0;
 };

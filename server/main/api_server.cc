@@ -26,6 +26,7 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const ServiceParts& 
   AddStoreServices(parts, server->services_);
   AddTaskServices(parts, server->services_);
   AddEngineServices(parts, server->services_);
+  AddImageServices(parts, server->services_);
   server->health_ = AddFactServices(parts, server->services_);
   BERTH_RETURN_IF_ERROR(server->Build(parts.config.grpc));
   server->health_->SetStatus(HealthService::Response::SERVING);

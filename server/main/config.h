@@ -36,6 +36,10 @@ struct ContentConfig {
   std::string sharing_policy = "shared";
 };
 
+struct ImageConfig {
+  std::string compressed_layers = "keep";
+};
+
 struct GcConfig {
   double pause_threshold = 0.02;
   int64_t deletion_threshold = 0;
@@ -71,6 +75,7 @@ struct Config {
   SocketConfig ttrpc;
   DebugConfig debug;
   ContentConfig content;
+  ImageConfig image;
   GcConfig gc;
   RuntimeConfig runtime;
   ExecutorConfig executor;

@@ -61,6 +61,7 @@ absl::Status CheckId(int64_t id) {
 }
 
 constexpr absl::string_view kPolicies[] = {"shared", "isolated"};
+constexpr absl::string_view kLayerPolicies[] = {"keep", "drop"};
 constexpr absl::string_view kFormats[] = {"", "text", "json"};
 
 // A field and its check, as functions without state.
@@ -119,6 +120,13 @@ const ConfigKey kKeys[] = {
      "must\nsend the bytes to prove that it has them (\"isolated\").",
      BERTH_FIELD(content.sharing_policy),
      BERTH_CHECKED(CheckOneOf(c.content.sharing_policy, kPolicies))},
+
+    {"image", "compressed_layers", "",
+     "Whether the compressed layers of an image stay once they are unpacked (\"keep\"), or are "
+     "left\nto garbage collection (\"drop\"): the image then runs, but must be pulled again to be "
+     "pushed, saved\nor unpacked by another snapshotter.",
+     BERTH_FIELD(image.compressed_layers),
+     BERTH_CHECKED(CheckOneOf(c.image.compressed_layers, kLayerPolicies))},
 
     {"gc", "pause_threshold", kGcTable,
      "The part of the time, at most 0.5, that garbage collection may take.",

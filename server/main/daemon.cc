@@ -7,11 +7,10 @@
 #include "base/grpc/executor.h"
 #include "base/status/status_macros.h"
 #include "server/events/exchange.h"
-#include "server/image/image_catalog.h"
-#include "server/image/image_unpacker.h"
 #include "server/main/api_server.h"
 #include "server/main/api_socket.h"
 #include "server/main/docker_engine.h"
+#include "server/main/image_engine.h"
 #include "server/main/program_path.h"
 #include "server/main/server_identity.h"
 #include "server/main/state_lock.h"
@@ -71,8 +70,7 @@ class Daemon::Parts {
   std::unique_ptr<DockerEngine> engine_;
   std::unique_ptr<TaskEngine> tasks_;
   std::unique_ptr<worker::WorkerClient> worker_;
-  std::unique_ptr<image::ImageCatalog> catalog_;
-  std::unique_ptr<image::ImageUnpacker> unpacker_;
+  std::unique_ptr<ImageEngine> images_;
   std::unique_ptr<ApiServer> server_;
   std::unique_ptr<Acceptor> acceptor_;
 };
@@ -117,21 +115,21 @@ absl::Status Daemon::Parts::MakeWorker() {
   worker_ = std::make_unique<worker::WorkerClient>(
       tasks_->loop(), executor_,
       worker::WorkerClient::Options{std::move(program), config_.root + "/content"});
+  images_ = std::make_unique<ImageEngine>(ImageEngine::Inputs{.config = config_,
+                                                              .storage = *storage_,
+                                                              .exchange = exchange_,
+                                                              .worker = *worker_,
+                                                              .executor = executor_,
+                                                              .loop = tasks_->loop()});
   return absl::OkStatus();
 }
 
 absl::Status Daemon::Parts::BeginEngine() {
-  catalog_ = std::make_unique<image::ImageCatalog>(
-      image::ImageCatalog::Stores{storage_->images(), storage_->containers(), storage_->snapshots(),
-                                  storage_->content(), exchange_});
-  unpacker_ = std::make_unique<image::ImageUnpacker>(
-      image::ImageUnpacker::Parts{storage_->snapshots(), storage_->leases(), storage_->content(),
-                                  *worker_, executor_, exchange_});
   return engine_->Begin({.config = config_,
                          .storage = *storage_,
                          .exchange = exchange_,
-                         .catalog = *catalog_,
-                         .unpacker = *unpacker_,
+                         .catalog = images_->catalog(),
+                         .unpacker = images_->unpacker(),
                          .tasks = tasks_->tasks(),
                          .executor = executor_,
                          .loop = tasks_->loop(),
@@ -147,7 +145,8 @@ absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited
                                                     .storage = *storage_,
                                                     .tasks = tasks_->tasks(),
                                                     .worker = *worker_,
-                                                    .engine = engine_->engine()}));
+                                                    .engine = engine_->engine(),
+                                                    .images = *images_}));
   BERTH_ASSIGN_OR_RETURN(const SocketOwner owner, OwnerOf(config_.grpc.socket));
   BERTH_ASSIGN_OR_RETURN(UniqueFd listener, Listen(GrpcAddress(config_), owner, inherited));
   std::vector<UniqueFd> listeners;

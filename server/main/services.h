@@ -25,6 +25,7 @@ class WorkerClient;
 class Exchange;
 class Executor;
 class HealthService;
+class ImageEngine;
 class Storage;
 class TaskManager;
 struct Config;
@@ -39,6 +40,7 @@ struct ServiceParts {
   TaskManager& tasks;
   worker::WorkerClient& worker;
   engine::Engine& engine;
+  ImageEngine& images;
 };
 
 struct NamedService {
@@ -56,6 +58,8 @@ void AddStoreServices(const ServiceParts& parts, NamedServices& services);
 void AddTaskServices(const ServiceParts& parts, NamedServices& services);
 // services_engine.cc: the Docker-style engine.
 void AddEngineServices(const ServiceParts& parts, NamedServices& services);
+// services_images.cc: registries, streaming, transfer.
+void AddImageServices(const ServiceParts& parts, NamedServices& services);
 // services_facts.cc: version, healthcheck and introspection, which lists all that are in
 // `services`: last. Returns the health service, which `services` holds.
 HealthService* AddFactServices(const ServiceParts& parts, NamedServices& services);

@@ -1,4 +1,5 @@
-// The two things that berth-worker does: unpack a layer, make a layer.
+// What berth-worker does with layers and archives: unpack a layer, make a layer, find an archive's
+// members.
 //
 // What reads an archive or a tree runs on a thread that was confined (see confinement.h) once
 // everything it needs was open. RunApply confines the thread it is called on. Block.
@@ -25,6 +26,12 @@ absl::StatusOr<v1::ApplyResponse> RunApply(const v1::ApplyRequest& request,
 absl::StatusOr<v1::DiffResponse> RunDiff(const v1::DiffRequest& request,
                                          const StoreDirectory& store,
                                          const std::atomic<bool>& cancelled);
+
+// Errors: INVALID_ARGUMENT for what is no archive; DATA_LOSS for a damaged one; RESOURCE_EXHAUSTED
+// for too many members or a full disk.
+absl::StatusOr<v1::ReadArchiveResponse> RunReadArchive(const v1::ReadArchiveRequest& request,
+                                                       const StoreDirectory& store,
+                                                       const std::atomic<bool>& cancelled);
 
 }  // namespace berth::worker
 

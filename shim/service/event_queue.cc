@@ -52,14 +52,8 @@ void EventQueue::Publish(absl::string_view topic, absl::string_view type, absl::
     const auto victim =
         std::find_if(events_.begin() + (in_flight_ ? 1 : 0), events_.end(),
                      [](const Event& event) { return event.weight == Weight::kNormal; });
-    // A container that is restarted for days while the daemon is away would fill the memory with
-    // its ends: from some number on the oldest goes. The latest ones are in the journal as well.
-    const auto oldest = events_.begin() + (in_flight_ ? 1 : 0);
     if (victim != events_.end()) {
       events_.erase(victim);
-      ++dropped_;
-    } else if (events_.size() >= kMaxQueuedExits) {
-      events_.erase(oldest);
       ++dropped_;
     }
   }

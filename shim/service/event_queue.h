@@ -2,8 +2,7 @@
 //
 // Invariant: an event leaves the queue when the daemon has acknowledged it, or refused it for good;
 // while the daemon is away the queue keeps trying, for ever. Beyond kMaxQueued the oldest event
-// that is not kExit is dropped, and beyond kMaxQueuedExits the oldest of all: those are as many as
-// processes, which have a bound of their own, but for restarts while nobody listens.
+// that is not kExit is dropped: those are as many as processes, which have a bound of their own.
 // What must survive the shim is in its journal. Loop-only. Owned by main.
 #ifndef BERTH_SHIM_SERVICE_EVENT_QUEUE_H_
 #define BERTH_SHIM_SERVICE_EVENT_QUEUE_H_
@@ -24,8 +23,6 @@
 namespace berth::service {
 
 inline constexpr size_t kMaxQueued = 1024;
-// More than the execs that a task may have at a time, twice: each has one exit.
-inline constexpr size_t kMaxQueuedExits = 20'000;
 
 class EventQueue {
  public:

@@ -108,11 +108,6 @@ TEST_F(EventQueueTest, FullQueueDropsTheOldestButNoExit) {
   EXPECT_EQ(got_.back(), "/exit-1");
 }
 
-TEST_F(EventQueueTest, EndsOfRestartsAreBoundedToo) {
-  for (size_t i = 0; i < kMaxQueuedExits + 5; ++i) Publish("/exit", EventQueue::Weight::kExit);
-  EXPECT_EQ(queue_->dropped(), 5u);
-}
-
 TEST_F(EventQueueTest, FlushEndsWhenTheQueueIsEmptyOrTheTimeIsOver) {
   bool flushed = false;
   Publish("/a");

@@ -1,0 +1,203 @@
+// berth history, image prune: what images are made of, and getting rid of those nobody needs.
+#include <map>
+#include <memory>
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "base/reference/reference.h"
+#include "base/status/status_macros.h"
+#include "client/commands/listing.h"
+#include "client/commands/verbs.h"
+#include "client/sdk/container_client.h"
+#include "client/sdk/image_reader.h"
+#include "client/sdk/quantities.h"
+#include "client/sdk/snapshot_client.h"
+#include "client/sdk/timestamps.h"
+
+namespace berth::client {
+namespace {
+
+struct CareArguments {
+  std::string format = "table";
+  bool is_quiet = false;
+  bool shows_all = false;
+  bool is_forced = false;
+  std::vector<std::string> filters;
+  std::vector<std::string> rest;
+};
+
+std::string ShortId(absl::string_view digest) {
+  const size_t colon = digest.find(':');
+  return std::string(digest.substr(colon == absl::string_view::npos ? 0 : colon + 1, 12));
+}
+
+absl::StatusOr<int> ShowHistory(const Context& context, const CareArguments& arguments) {
+  BERTH_ASSIGN_OR_RETURN(const Format format, ParseFormat(arguments.format));
+  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
+  BERTH_ASSIGN_OR_RETURN(const ImageRecord record, FindImage(connection, arguments.rest[0]));
+  BERTH_ASSIGN_OR_RETURN(const ResolvedImage image, ResolveImage(connection, record));
+  std::vector<HistoryEntry> history = image.config.history;
+  if (history.empty()) history.resize(image.manifest.layers.size());
+  // Sizes of layers, for the lines that made one.
+  std::vector<int64_t> sizes;
+  size_t layer = 0;
+  for (const HistoryEntry& entry : history) {
+    const bool has_layer = !entry.empty_layer && layer < image.manifest.layers.size();
+    sizes.push_back(has_layer ? image.manifest.layers[layer++].size() : 0);
+  }
+  Listing listing;
+  listing.AddColumn("IMAGE", "id");
+  listing.AddColumn("CREATED", "created_at");
+  listing.AddColumn("CREATED BY", "created_by", Listing::Fit::kMayBeCut);
+  listing.AddColumn("SIZE", "size");
+  listing.AddColumn("COMMENT", "comment");
+  std::string ids;
+  for (size_t i = history.size(); i > 0; --i) {
+    const HistoryEntry& entry = history[i - 1];
+    const bool is_top = i == history.size();
+    const std::string id = is_top ? image.manifest.config.digest() : "<missing>";
+    absl::Time made;
+    const bool has_time = absl::ParseTime(absl::RFC3339_full, entry.created, &made, nullptr);
+    listing.AddRow(
+        {Cell(is_top ? ShortId(id) : id, id),
+         Cell(has_time ? absl::StrCat(FormatAge(absl::Now() - made), " ago") : "-", entry.created),
+         Cell(absl::StrReplaceAll(entry.created_by, {{"\n", " "}, {"\t", " "}}), entry.created_by),
+         Cell(FormatBytes(sizes[i - 1]), sizes[i - 1]), Cell(entry.comment)});
+    absl::StrAppend(&ids, id, "\n");
+  }
+  if (arguments.is_quiet) {
+    PrintText(ids);
+  } else {
+    listing.Print(format);
+  }
+  return kExitOk;
+}
+
+struct PruneFilter {
+  absl::Time until = absl::InfiniteFuture();
+  std::vector<std::string> labels;
+  std::vector<std::string> without_labels;
+  bool only_dangling = true;
+};
+
+absl::StatusOr<PruneFilter> ParsePruneFilter(const CareArguments& arguments) {
+  PruneFilter filter;
+  filter.only_dangling = !arguments.shows_all;
+  for (const std::string& text : arguments.filters) {
+    const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
+    absl::Duration age;
+    if (parts.first == "until" && absl::ParseDuration(parts.second, &age)) {
+      filter.until = absl::Now() - age;
+    } else if (parts.first == "until" &&
+               absl::ParseTime(absl::RFC3339_full, parts.second, &filter.until, nullptr)) {
+      continue;
+    } else if (parts.first == "label") {
+      filter.labels.push_back(parts.second);
+    } else if (parts.first == "label!") {
+      filter.without_labels.push_back(parts.second);
+    } else if (parts.first == "dangling" && (parts.second == "true" || parts.second == "false")) {
+      filter.only_dangling = parts.second == "true";
+    } else {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--filter \"", text,
+                       "\" is unknown: expected until=AGE (24h) or until=RFC3339, "
+                       "label=KEY[=VALUE], label!=KEY[=VALUE] or dangling=true|false"));
+    }
+  }
+  return filter;
+}
+
+bool HasLabel(const ImageRecord& record, const ImageConfig* config, const std::string& wanted) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(wanted, absl::MaxSplits('=', 1));
+  const bool any_value = !absl::StrContains(wanted, '=');
+  const auto fits = [&](const auto& labels) {
+    const auto found = labels.find(parts.first);
+    return found != labels.end() && (any_value || found->second == parts.second);
+  };
+  return fits(record.labels()) || (config != nullptr && fits(config->labels));
+}
+
+bool IsDangling(absl::string_view name) {
+  if (absl::StartsWith(name, "<none>") || absl::StartsWith(name, "sha256:")) return true;
+  const size_t at = name.find('@');
+  return at != absl::string_view::npos && !absl::StrContains(name.substr(0, at), '/') &&
+         !absl::StrContains(name.substr(0, at), ':');
+}
+
+bool IsChosen(const PruneFilter& filter, const ImageRecord& record, const ImageConfig* config) {
+  absl::Time made = FromProto(record.created_at());
+  if (config != nullptr) (void)absl::ParseTime(absl::RFC3339_full, config->created, &made, nullptr);
+  if (made >= filter.until) return false;
+  for (const std::string& label : filter.labels) {
+    if (!HasLabel(record, config, label)) return false;
+  }
+  for (const std::string& label : filter.without_labels) {
+    if (HasLabel(record, config, label)) return false;
+  }
+  return true;
+}
+
+absl::StatusOr<int> PruneImages(const Context& context, const CareArguments& arguments) {
+  BERTH_ASSIGN_OR_RETURN(const PruneFilter filter, ParsePruneFilter(arguments));
+  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
+  BERTH_ASSIGN_OR_RETURN(const std::vector<ImageRecord> all, ImageClient(connection).List({}));
+  BERTH_ASSIGN_OR_RETURN(const std::vector<ContainerRecord> containers,
+                         ContainerClient(connection).List({}));
+  std::map<std::string, std::string> targets;  // name -> digest
+  std::map<std::string, int> proper_names;     // digest -> how many
+  for (const ImageRecord& image : all) {
+    targets[image.name()] = image.target().digest();
+    if (!IsDangling(image.name())) ++proper_names[image.target().digest()];
+  }
+  std::set<std::string> used;
+  for (const ContainerRecord& container : containers) {
+    if (auto found = targets.find(container.image()); found != targets.end()) {
+      used.insert(found->second);
+    }
+  }
+  int removed = 0;
+  for (const ImageRecord& image : all) {
+    const std::string& digest = image.target().digest();
+    const bool dangling = IsDangling(image.name()) && proper_names[digest] == 0;
+    if (used.contains(digest) || (filter.only_dangling && !dangling)) continue;
+    const absl::StatusOr<ResolvedImage> resolved = ResolveImage(connection, image);
+    if (!IsChosen(filter, image, resolved.ok() ? &resolved->config : nullptr)) continue;
+    const absl::Status status = ImageClient(connection).Delete(image.name(), Collect::kLater);
+    if (absl::IsNotFound(status)) continue;  // somebody was faster
+    BERTH_RETURN_IF_ERROR(status) << "remove " << image.name();
+    PrintText(absl::StrCat("Removed: ", FamiliarName(image.name()), "\n"));
+    ++removed;
+  }
+  PrintText(absl::StrCat("Images removed: ", removed,
+                         removed > 0 ? "; their disk is freed in the background\n" : "\n"));
+  return kExitOk;
+}
+
+void DescribeHistory(Command command, const Context& context) {
+  auto arguments = std::make_shared<CareArguments>();
+  command.Option("--format", arguments->format, "table or json")
+      .Flag("-q,--quiet", arguments->is_quiet, "Ids only")
+      .Rest({"IMAGE", 1, 1}, arguments->rest)
+      .Do([&context, arguments] { return ShowHistory(context, *arguments); });
+}
+
+}  // namespace
+
+void AddImageCare(Command root, Command image, const Context& context) {
+  DescribeHistory(root.Add("history", "Show how an image was made"), context);
+  DescribeHistory(image.Add("history", "Show how an image was made"), context);
+  auto arguments = std::make_shared<CareArguments>();
+  image.Add("prune", "Remove images that nobody needs")
+      .Flag("-a,--all", arguments->shows_all, "Also named images that no container uses")
+      .Flag("-f,--force", arguments->is_forced, "As docker's: never asks here anyway")
+      .Option("--filter", arguments->filters, "until=AGE, label=KEY[=VALUE], label!=KEY[=VALUE]")
+      .Rest({"", 0, 0}, arguments->rest)
+      .Examples("  berth image prune\n  berth image prune -a --filter until=240h\n")
+      .Do([&context, arguments] { return PruneImages(context, *arguments); });
+}
+
+}  // namespace berth::client

@@ -1,0 +1,232 @@
+// berth pull, push, login, logout: images and registries.
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/os/file_io.h"
+#include "base/reference/reference.h"
+#include "base/status/status_macros.h"
+#include "client/attach/terminal.h"
+#include "client/commands/hidden_input.h"
+#include "client/commands/snapshotter_choice.h"
+#include "client/commands/transfer_display.h"
+#include "client/commands/verbs.h"
+#include "client/sdk/docker_config.h"
+#include "client/sdk/image_reader.h"
+#include "client/sdk/registry_client.h"
+#include "client/sdk/transfer_client.h"
+
+namespace berth::client {
+namespace {
+
+constexpr char kHub[] = "docker.io";
+constexpr size_t kMaxPasswordBytes = 64 << 10;
+
+struct TransferArguments {
+  std::vector<std::string> platforms;
+  bool all_platforms = false;
+  bool all_tags = false;
+  bool is_quiet = false;
+  bool plain_http = false;
+  bool skips_unpack = false;
+  std::vector<std::string> rest;
+};
+
+absl::StatusOr<PlatformChoice> ChoiceOf(const TransferArguments& arguments) {
+  PlatformChoice choice;
+  if (arguments.all_platforms) {
+    choice.extent = PlatformChoice::Extent::kAll;
+    return choice;
+  }
+  for (const std::string& text : arguments.platforms) {
+    BERTH_ASSIGN_OR_RETURN(Platform platform, ParsePlatform(text));
+    choice.platforms.push_back(std::move(platform));
+  }
+  return choice;
+}
+
+OnCredentials LoginsOf(const std::string& registry) {
+  return [registry](const std::string&) -> RegistryLogin {
+    const absl::StatusOr<DockerConfig> config = DockerConfig::Load(DockerConfig::DefaultPath());
+    absl::StatusOr<RegistryLogin> login =
+        config.ok() ? config->Find(registry) : absl::StatusOr<RegistryLogin>(config.status());
+    if (login.ok()) return *std::move(login);
+    std::fprintf(stderr, "berth: going on without a login: %s\n",
+                 std::string(login.status().message()).c_str());
+    return RegistryLogin();
+  };
+}
+
+absl::Status Explained(const absl::Status& status, const std::string& host) {
+  if (absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status)) {
+    return absl::Status(status.code(), absl::StrCat(status.message(),
+                                                    ". If the image is private: "
+                                                    "`berth login ",
+                                                    host, "`"));
+  }
+  if (absl::IsUnimplemented(status)) {
+    return absl::UnimplementedError(absl::StrCat(
+        "this server does not move images itself (no Transfer service): ", status.message()));
+  }
+  return status;
+}
+
+absl::StatusOr<int> PullImages(const Context& context, const TransferArguments& arguments) {
+  BERTH_ASSIGN_OR_RETURN(const PlatformChoice choice, ChoiceOf(arguments));
+  BERTH_ASSIGN_OR_RETURN(const Reference reference, Reference::Parse(arguments.rest[0]));
+  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
+  TransferDisplay display(arguments.is_quiet ? TransferDisplay::Style::kQuiet
+                                             : TransferDisplay::ChooseStyle());
+  PullOptions options;
+  options.reference = reference.Full();
+  options.choice = choice;
+  options.scheme = arguments.plain_http ? "http" : "";
+  if (!arguments.skips_unpack) {
+    options.snapshotter = ChooseSnapshotter(connection, context.options().snapshotter);
+  }
+  options.credentials = LoginsOf(reference.host());
+  options.on_step = display.on_step();
+  const absl::Status pulled = TransferClient(connection).Pull(options);
+  display.Finish();
+  BERTH_RETURN_IF_ERROR(Explained(pulled, reference.host()));
+  if (arguments.is_quiet) {
+    PrintText(absl::StrCat(reference.Full(), "\n"));
+    return kExitOk;
+  }
+  BERTH_ASSIGN_OR_RETURN(const ImageRecord record, ImageClient(connection).Get(reference.Full()));
+  PrintText(absl::StrCat("Digest: ", record.target().digest(), "\n", reference.Full(), "\n"));
+  return kExitOk;
+}
+
+absl::StatusOr<int> PushImages(const Context& context, const TransferArguments& arguments) {
+  BERTH_ASSIGN_OR_RETURN(const PlatformChoice choice, ChoiceOf(arguments));
+  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
+  BERTH_ASSIGN_OR_RETURN(const ImageRecord record, FindImage(connection, arguments.rest[0]));
+  BERTH_ASSIGN_OR_RETURN(
+      const Reference reference,
+      Reference::Parse(arguments.rest.size() > 1 ? arguments.rest[1] : record.name()));
+  TransferDisplay display(arguments.is_quiet ? TransferDisplay::Style::kQuiet
+                                             : TransferDisplay::ChooseStyle());
+  PushOptions options;
+  options.name = record.name();
+  options.reference = reference.Full();
+  options.choice = choice;
+  options.scheme = arguments.plain_http ? "http" : "";
+  options.credentials = LoginsOf(reference.host());
+  options.on_step = display.on_step();
+  const absl::Status pushed = TransferClient(connection).Push(options);
+  display.Finish();
+  BERTH_RETURN_IF_ERROR(Explained(pushed, reference.host()));
+  PrintText(absl::StrCat(reference.Full(), "\n"));
+  return kExitOk;
+}
+
+struct LoginArguments {
+  std::string username;
+  std::string password;
+  bool reads_password = false;
+  bool plain_http = false;
+  std::vector<std::string> rest;
+};
+
+absl::StatusOr<std::string> AskPassword(const LoginArguments& arguments) {
+  if (!arguments.password.empty()) return arguments.password;
+  if (arguments.reads_password) {
+    BERTH_ASSIGN_OR_RETURN(const std::string text,
+                           ReadAll(BorrowedFd(STDIN_FILENO), kMaxPasswordBytes));
+    return std::string(absl::StripSuffix(absl::StripSuffix(text, "\n"), "\r"));
+  }
+  return ReadHiddenLine("Password: ");
+}
+
+absl::StatusOr<int> Login(const Context& context, const LoginArguments& arguments) {
+  const std::string host = arguments.rest.empty() ? kHub : arguments.rest[0];
+  RegistryLogin login;
+  login.username = arguments.username;
+  if (login.username.empty()) {
+    if (!IsTerminal(BorrowedFd(STDIN_FILENO))) {
+      return absl::InvalidArgumentError(
+          "no user name: give one with -u, and the password with --password-stdin");
+    }
+    std::fprintf(stderr, "Username: ");
+    if (!std::getline(std::cin, login.username) || login.username.empty()) {
+      return absl::InvalidArgumentError("the user name is empty");
+    }
+  }
+  BERTH_ASSIGN_OR_RETURN(login.password, AskPassword(arguments));
+  if (login.password.empty()) return absl::InvalidArgumentError("the password is empty");
+  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
+  BERTH_ASSIGN_OR_RETURN(
+      login,
+      RegistryClient(connection).CheckLogin(host, arguments.plain_http ? "http" : "", login));
+  BERTH_ASSIGN_OR_RETURN(DockerConfig config, DockerConfig::Load(DockerConfig::DefaultPath()));
+  BERTH_ASSIGN_OR_RETURN(const std::string where, config.Store(host, login));
+  PrintText(absl::StrCat("Login succeeded; kept in ", where, "\n"));
+  return kExitOk;
+}
+
+absl::StatusOr<int> Logout(const LoginArguments& arguments) {
+  const std::string host = arguments.rest.empty() ? kHub : arguments.rest[0];
+  BERTH_ASSIGN_OR_RETURN(DockerConfig config, DockerConfig::Load(DockerConfig::DefaultPath()));
+  BERTH_ASSIGN_OR_RETURN(const bool erased, config.Erase(host));
+  PrintText(erased ? absl::StrCat("Removed the login for ", host, "\n")
+                   : absl::StrCat("Not logged in to ", host, "\n"));
+  return kExitOk;
+}
+
+void DescribePull(Command command, const Context& context) {
+  auto arguments = std::make_shared<TransferArguments>();
+  command
+      .Option("--platform", arguments->platforms,
+              "OS/ARCHITECTURE[/VARIANT] instead of this machine's; may be repeated")
+      .Flag("--all-platforms", arguments->all_platforms, "Everything the image holds")
+      .Flag("-q,--quiet", arguments->is_quiet, "Print the image's name only")
+      .Flag("--plain-http", arguments->plain_http, "Talk to the registry without TLS")
+      .Flag("--no-unpack", arguments->skips_unpack, "Do not unpack the layers yet")
+      .Rest({"IMAGE", 1, 1}, arguments->rest)
+      .Examples("  berth pull busybox\n  berth pull --platform linux/arm64 debian:12\n")
+      .Do([&context, arguments] { return PullImages(context, *arguments); });
+}
+
+void DescribePush(Command command, const Context& context) {
+  auto arguments = std::make_shared<TransferArguments>();
+  command.Option("--platform", arguments->platforms, "Push this platform's manifest alone")
+      .Flag("-q,--quiet", arguments->is_quiet, "Print the image's name only")
+      .Flag("--plain-http", arguments->plain_http, "Talk to the registry without TLS")
+      .Rest({"IMAGE [TARGET]", 1, 2}, arguments->rest)
+      .Examples(
+          "  berth push registry.example:5000/app:1\n"
+          "  berth push app registry.example:5000/app:1\n")
+      .Do([&context, arguments] { return PushImages(context, *arguments); });
+}
+
+}  // namespace
+
+void AddImageTransfer(Command root, Command image, const Context& context) {
+  DescribePull(root.Add("pull", "Fetch an image from a registry"), context);
+  DescribePull(image.Add("pull", "Fetch an image from a registry"), context);
+  DescribePush(root.Add("push", "Send an image to a registry"), context);
+  DescribePush(image.Add("push", "Send an image to a registry"), context);
+  auto login = std::make_shared<LoginArguments>();
+  root.Add("login", "Remember who to be at a registry")
+      .Option("-u,--username", login->username, "User name")
+      .Option("-p,--password", login->password,
+              "Password; --password-stdin keeps it off the list "
+              "of processes")
+      .Flag("--password-stdin", login->reads_password, "Read the password from standard input")
+      .Flag("--plain-http", login->plain_http, "Talk to the registry without TLS")
+      .Rest({"[HOST]", 0, 1}, login->rest)
+      .Examples(
+          "  berth login -u me registry.example\n"
+          "  pass registry | berth login -u me --password-stdin registry.example:5000\n")
+      .Do([&context, login] { return Login(context, *login); });
+  root.Add("logout", "Forget who to be at a registry")
+      .Rest({"[HOST]", 0, 1}, login->rest)
+      .Do([login] { return Logout(*login); });
+}
+
+}  // namespace berth::client
