@@ -12,7 +12,7 @@
 #include "base/status/status_macros.h"
 #include "client/attach/terminal.h"
 #include "client/commands/hidden_input.h"
-#include "client/commands/snapshotter_choice.h"
+#include "client/commands/image_pull.h"
 #include "client/commands/transfer_display.h"
 #include "client/commands/verbs.h"
 #include "client/sdk/docker_config.h"
@@ -49,50 +49,18 @@ absl::StatusOr<PlatformChoice> ChoiceOf(const TransferArguments& arguments) {
   return choice;
 }
 
-OnCredentials LoginsOf(const std::string& registry) {
-  return [registry](const std::string&) -> RegistryLogin {
-    const absl::StatusOr<DockerConfig> config = DockerConfig::Load(DockerConfig::DefaultPath());
-    absl::StatusOr<RegistryLogin> login =
-        config.ok() ? config->Find(registry) : absl::StatusOr<RegistryLogin>(config.status());
-    if (login.ok()) return *std::move(login);
-    std::fprintf(stderr, "berth: going on without a login: %s\n",
-                 std::string(login.status().message()).c_str());
-    return RegistryLogin();
-  };
-}
-
-absl::Status Explained(const absl::Status& status, const std::string& host) {
-  if (absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status)) {
-    return absl::Status(status.code(), absl::StrCat(status.message(),
-                                                    ". If the image is private: "
-                                                    "`berth login ",
-                                                    host, "`"));
-  }
-  if (absl::IsUnimplemented(status)) {
-    return absl::UnimplementedError(absl::StrCat(
-        "this server does not move images itself (no Transfer service): ", status.message()));
-  }
-  return status;
-}
-
 absl::StatusOr<int> PullImages(const Context& context, const TransferArguments& arguments) {
   BERTH_ASSIGN_OR_RETURN(const PlatformChoice choice, ChoiceOf(arguments));
   BERTH_ASSIGN_OR_RETURN(const Reference reference, Reference::Parse(arguments.rest[0]));
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
-  TransferDisplay display(arguments.is_quiet ? TransferDisplay::Style::kQuiet
-                                             : TransferDisplay::ChooseStyle());
-  PullOptions options;
-  options.reference = reference.Full();
-  options.choice = choice;
-  options.scheme = arguments.plain_http ? "http" : "";
-  if (!arguments.skips_unpack) {
-    options.snapshotter = ChooseSnapshotter(connection, context.options().snapshotter);
-  }
-  options.credentials = LoginsOf(reference.host());
-  options.on_step = display.on_step();
-  const absl::Status pulled = TransferClient(connection).Pull(options);
-  display.Finish();
-  BERTH_RETURN_IF_ERROR(Explained(pulled, reference.host()));
+  BERTH_RETURN_IF_ERROR(PullImage(
+      context,
+      {.reference = reference,
+       .choice = choice,
+       .scheme = arguments.plain_http ? "http" : "",
+       .unpack = arguments.skips_unpack ? ImagePull::Unpack::kLater : ImagePull::Unpack::kNow,
+       .style =
+           arguments.is_quiet ? TransferDisplay::Style::kQuiet : TransferDisplay::ChooseStyle()}));
   if (arguments.is_quiet) {
     PrintText(absl::StrCat(reference.Full(), "\n"));
     return kExitOk;
@@ -120,7 +88,7 @@ absl::StatusOr<int> PushImages(const Context& context, const TransferArguments& 
   options.on_step = display.on_step();
   const absl::Status pushed = TransferClient(connection).Push(options);
   display.Finish();
-  BERTH_RETURN_IF_ERROR(Explained(pushed, reference.host()));
+  BERTH_RETURN_IF_ERROR(ExplainTransfer(pushed, reference.host()));
   PrintText(absl::StrCat(reference.Full(), "\n"));
   return kExitOk;
 }

@@ -35,16 +35,16 @@ absl::StatusOr<engine::CreateContainerResponse> CreateFromOptions(const Context&
                            _ << "--cidfile (a container ID file must not be there before)");
   }
   const auto create = [&]() -> absl::StatusOr<engine::CreateContainerResponse> {
-    const PullRequest pull = {options.words[0], options.platform, options.is_quiet};
+    const MissingImage missing = {options.words[0], options.platform, options.is_quiet};
     if (options.pull == "always") {
-      BERTH_RETURN_IF_ERROR(PullImage(context, pull));
+      BERTH_RETURN_IF_ERROR(PullMissing(context, missing));
     }
     absl::StatusOr<engine::CreateContainerResponse> created = client.Create(request);
     if (created.ok() || options.pull != "missing" || !IsMissingImage(created.status())) {
       return created;
     }
     std::fprintf(stderr, "Unable to find image '%s' locally\n", options.words[0].c_str());
-    BERTH_RETURN_IF_ERROR(PullImage(context, pull));
+    BERTH_RETURN_IF_ERROR(PullMissing(context, missing));
     return client.Create(request);
   };
   absl::StatusOr<engine::CreateContainerResponse> created = create();

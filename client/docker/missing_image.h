@@ -9,7 +9,7 @@
 
 namespace berth::client {
 
-struct PullRequest {
+struct MissingImage {
   std::string image;
   std::string platform;
   bool is_quiet = false;
@@ -18,7 +18,8 @@ struct PullRequest {
 // Whether the engine refused a container for want of its image.
 bool IsMissingImage(const absl::Status& status);
 
-absl::Status PullImage(const Context& context, const PullRequest& request);
+// Has the server pull it. Blocks.
+absl::Status PullMissing(const Context& context, const MissingImage& missing);
 
 }  // namespace berth::client
 
