@@ -90,8 +90,10 @@ absl::Status LogFile::Append(absl::string_view bytes) {
     }
     if (written < 0 && errno == EINTR) continue;
     const absl::Status failed = ErrnoStatus(written < 0 ? errno : EIO, "write", options_.path);
-    // Half a record would spoil the next one. If this fails too, the next Open cuts it off.
-    if (done > 0) (void)::ftruncate(file_.get(), static_cast<off_t>(size_));
+    // Half a record would spoil the next one.
+    if (done > 0 && ::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0) {
+      return Annotate(failed, "half a record remains, which the next start cuts off");
+    }
     return failed;
   }
   size_ += done;
