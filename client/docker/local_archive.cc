@@ -69,6 +69,10 @@ std::string NameBelow(absl::string_view path, absl::string_view top, const std::
 std::string Renamed(absl::string_view path, const Renaming& renaming) {
   path = absl::StripPrefix(path, "./");
   if (renaming.from.empty()) return std::string(path);
+  // What is in the root has no first part that could be replaced.
+  if (renaming.from == "/" || renaming.from == ".") {
+    return path.empty() || path == "." ? renaming.to : absl::StrCat(renaming.to, "/", path);
+  }
   absl::string_view rest = absl::StripSuffix(path, "/");
   if (rest == renaming.from) return renaming.to;
   if (absl::ConsumePrefix(&rest, absl::StrCat(renaming.from, "/"))) {

@@ -10,6 +10,7 @@
 #include "base/status/status_macros.h"
 #include "server/api/attach_reactor.h"
 #include "server/api/caller_of.h"
+#include "server/api/copy_calls.h"
 #include "server/api/engine_calls.h"
 #include "server/api/logs_reactor.h"
 #include "server/engine/container_list.h"
@@ -121,6 +122,25 @@ grpc::ServerWriteReactor<v1::LogsResponse>* EngineService::Logs(Context* context
 grpc::ServerBidiReactor<v1::AttachRequest, v1::AttachResponse>* EngineService::Attach(
     Context* context) {
   return ServeAttach(context, engine_, executor_);
+}
+
+Reactor* EngineService::StatPath(Context* context, const v1::StatPathRequest* request,
+                                 v1::StatPathResponse* response) {
+  return Unary(context, executor_, request, response,
+               WithCaller([this](const CallInfo&, const metadata::Caller& caller,
+                                 const v1::StatPathRequest& request) {
+                 return StatPathOf(engine_, caller, request);
+               }));
+}
+
+grpc::ServerWriteReactor<v1::CopyOutResponse>* EngineService::CopyOut(
+    Context* context, const v1::CopyOutRequest* request) {
+  return ServeCopyOut(context, engine_, executor_, request);
+}
+
+grpc::ServerBidiReactor<v1::CopyInRequest, v1::CopyInResponse>* EngineService::CopyIn(
+    Context* context) {
+  return ServeCopyIn(context, engine_, executor_);
 }
 
 Reactor* EngineService::PruneContainers(Context* context, const v1::PruneContainersRequest* request,

@@ -39,6 +39,7 @@ class EngineService : public engine::v1::Engine::CallbackService {
   BERTH_UNARY(StartExec);
   BERTH_UNARY(InspectExec);
   BERTH_UNARY(Resize);
+  BERTH_UNARY(StatPath);
   BERTH_UNARY(CreateVolume);
   BERTH_UNARY(Top);
   BERTH_UNARY(Port);
@@ -61,6 +62,10 @@ class EngineService : public engine::v1::Engine::CallbackService {
   Writer<engine::v1::LogsResponse>* Logs(Context* context,
                                          const engine::v1::LogsRequest* request) override;
   grpc::ServerBidiReactor<engine::v1::AttachRequest, engine::v1::AttachResponse>* Attach(
+      Context* context) override;
+  Writer<engine::v1::CopyOutResponse>* CopyOut(Context* context,
+                                               const engine::v1::CopyOutRequest* request) override;
+  grpc::ServerBidiReactor<engine::v1::CopyInRequest, engine::v1::CopyInResponse>* CopyIn(
       Context* context) override;
   Writer<engine::v1::EngineEvent>* Events(Context* context,
                                           const engine::v1::EngineEventsRequest* request) override;

@@ -108,6 +108,9 @@ class Lifecycle {
   void Publish(const ContainerKey& key, const v1::Container& container, absl::string_view action,
                EventLog::Attributes more = {});
 
+  // The lock of each container, for others whose steps must not mix with a start or a removal.
+  KeyedLocks& locks() { return locks_; }
+
   // On the loop's thread: `function` must not block.
   void RunAfter(absl::Duration delay, absl::AnyInvocable<void()> function);
 
