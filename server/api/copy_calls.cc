@@ -44,10 +44,8 @@ absl::StatusOr<FoundPath> Find(engine::Engine& engine, const metadata::Caller& c
                                const std::string& container, const std::string& path) {
   BERTH_ASSIGN_OR_RETURN(const engine::ContainerKey key, KeyOf(engine, caller, container));
   BERTH_ASSIGN_OR_RETURN(ContainerFiles files, engine::OpenToRead(engine, key, path));
-  BERTH_ASSIGN_OR_RETURN(UniqueFd fd,
-                         engine::OpenContainerPath(files.root, files.path, container));
-  BERTH_ASSIGN_OR_RETURN(v1::PathStat stat,
-                         engine::StatContainerPath(files.root, files.path, fd));
+  BERTH_ASSIGN_OR_RETURN(UniqueFd fd, engine::OpenContainerPath(files.root, files.path, container));
+  BERTH_ASSIGN_OR_RETURN(v1::PathStat stat, engine::StatContainerPath(files.root, files.path, fd));
   if (!files.mount.empty() && !stat.link_target().empty()) {
     stat.set_link_target(absl::StrCat(files.mount, absl::StripSuffix(stat.link_target(), "/")));
   }
@@ -88,17 +86,16 @@ class CopyInSession final : public BidiSession<v1::CopyInRequest, v1::CopyInResp
     BERTH_ASSIGN_OR_RETURN(ContainerFiles files, engine::OpenToWrite(engine_, key, open.path()));
     files_.emplace(std::move(files));
     files_->path.wants_directory = true;
-    BERTH_ASSIGN_OR_RETURN(const UniqueFd directory, engine::OpenContainerPath(
-                                                         files_->root, files_->path,
-                                                         open.container()));
+    BERTH_ASSIGN_OR_RETURN(const UniqueFd directory,
+                           engine::OpenContainerPath(files_->root, files_->path, open.container()));
     struct statvfs status = {};
     const bool is_read_only =
         ::fstatvfs(directory.get(), &status) == 0 && (status.f_flag & ST_RDONLY) != 0;
     if (files_->is_read_only || is_read_only) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          files_->mount.empty() ? "container rootfs is marked read-only"
-                                : "mounted volume is marked read-only",
-          ": ", open.path(), " of ", open.container(), " cannot be written"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(files_->mount.empty() ? "container rootfs is marked read-only"
+                                             : "mounted volume is marked read-only",
+                       ": ", open.path(), " of ", open.container(), " cannot be written"));
     }
     extract_.emplace(
         files_->root, files_->path.text,
@@ -142,19 +139,18 @@ grpc::ServerWriteReactor<v1::CopyOutResponse>* ServeCopyOut(grpc::CallbackServer
                                Find(engine, caller, request.container(), request.path()));
         // The root stays open as long as what was found in it: a mount attached nowhere ends with
         // its last descriptor.
-        auto archive = std::make_unique<engine::TreeArchive>(std::move(found.fd),
-                                                             found.stat.name());
-        return StreamSource<Response>(
-            [files = std::move(found.files), stat = std::move(found.stat),
-             archive = std::move(archive),
-             is_told = false](Response& response) mutable -> absl::StatusOr<bool> {
-              if (!is_told) {
-                is_told = true;
-                *response.mutable_stat() = std::move(stat);
-                return true;
-              }
-              return archive->Next(*response.mutable_data());
-            });
+        auto archive =
+            std::make_unique<engine::TreeArchive>(std::move(found.fd), found.stat.name());
+        return StreamSource<Response>([files = std::move(found.files), stat = std::move(found.stat),
+                                       archive = std::move(archive), is_told = false](
+                                          Response& response) mutable -> absl::StatusOr<bool> {
+          if (!is_told) {
+            is_told = true;
+            *response.mutable_stat() = std::move(stat);
+            return true;
+          }
+          return archive->Next(*response.mutable_data());
+        });
       });
 }
 

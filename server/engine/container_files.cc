@@ -101,8 +101,8 @@ absl::StatusOr<KeyedLocks::Guard> Lock(Engine& engine, const ContainerKey& key) 
   const auto has_it = [&] { return waiting->guard.has_value(); };
   if (!waiting->mutex.AwaitWithTimeout(absl::Condition(&has_it), kLockLimit)) {
     waiting->is_late = true;
-    return absl::UnavailableError(absl::StrCat(
-        "container ", key.id, " is being started, removed or copied into; try again"));
+    return absl::UnavailableError(
+        absl::StrCat("container ", key.id, " is being started, removed or copied into; try again"));
   }
   KeyedLocks::Guard guard = *std::move(waiting->guard);
   waiting->guard.reset();
@@ -133,9 +133,8 @@ absl::StatusOr<ContainerFiles> OpenToWrite(Engine& engine, const ContainerKey& k
   if (const uint32_t pid = container.state().pid(); pid != 0) {
     return OpenRunning(engine, key, pid, path);
   }
-  BERTH_ASSIGN_OR_RETURN(
-      ContainerFiles files,
-      OpenStopped(engine, key, container, path, RootView::Access::kReadWrite));
+  BERTH_ASSIGN_OR_RETURN(ContainerFiles files,
+                         OpenStopped(engine, key, container, path, RootView::Access::kReadWrite));
   files.lock.emplace(std::move(lock));
   return files;
 }

@@ -22,9 +22,9 @@ struct ContainerFiles {
   // Keeps a stopped container from starting meanwhile; goes after the root.
   std::optional<KeyedLocks::Guard> lock;
   UniqueFd root;
-  ContainerPath path;           // below `root`
-  std::string mount;            // of a volume that stands for the root: where it is; else empty
-  bool is_read_only = false;    // to the container
+  ContainerPath path;         // below `root`
+  std::string mount;          // of a volume that stands for the root: where it is; else empty
+  bool is_read_only = false;  // to the container
 };
 
 // To read. Errors: NOT_FOUND. Blocks.

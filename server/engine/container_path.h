@@ -1,5 +1,5 @@
-// A path as a container has it, looked up below the container's root: whatever links say, nothing of
-// the host is reached.
+// A path as a container has it, looked up below the container's root: whatever links say, nothing
+// of the host is reached.
 //
 // Thread-safe functions.
 #ifndef BERTH_SERVER_ENGINE_CONTAINER_PATH_H_

@@ -287,8 +287,6 @@ absl::Status TarReader::OnMember(char type, Entry entry, uint64_t size) {
   return OnMemberEnd();
 }
 
-absl::Status TarReader::OnMemberEnd() {
-  return handler_.OnEntryEnd();
-}
+absl::Status TarReader::OnMemberEnd() { return handler_.OnEntryEnd(); }
 
 }  // namespace berth::engine

@@ -1,9 +1,9 @@
 // Reads a tar stream (ustar, pax, GNU long names) that a client sends piece by piece.
 //
-// The bytes are foreign: every number is checked before it is used, no buffer grows by what a header
-// says beyond kMaxRecordsBytes, and members that cannot be understood (sparse ones, bad checksums)
-// end the reading. Paths come out as they are, for the handler to check. Thread-compatible; owned by
-// one upload.
+// The bytes are foreign: every number is checked before it is used, no buffer grows by what a
+// header says beyond kMaxRecordsBytes, and members that cannot be understood (sparse ones, bad
+// checksums) end the reading. Paths come out as they are, for the handler to check.
+// Thread-compatible; owned by one upload.
 #ifndef BERTH_SERVER_ENGINE_TAR_READER_H_
 #define BERTH_SERVER_ENGINE_TAR_READER_H_
 

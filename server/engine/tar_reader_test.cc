@@ -104,10 +104,11 @@ absl::Status ReadAllOf(const std::string& archive, Collector& collector, size_t 
 
 TEST(TarReaderTest, ReadsTheSameWhateverThePieces) {
   const std::string long_name = absl::StrCat("d/", std::string(300, 'n'));
-  const std::string archive = absl::StrCat(
-      Member("d", EntryType::kDirectory), Member(long_name, EntryType::kFile, std::string(700, 'x')),
-      Member("d/l", EntryType::kSymlink, "", "../t"), Member("d/h", EntryType::kHardlink, "", "d/l"),
-      std::string(1024, '\0'));
+  const std::string archive =
+      absl::StrCat(Member("d", EntryType::kDirectory),
+                   Member(long_name, EntryType::kFile, std::string(700, 'x')),
+                   Member("d/l", EntryType::kSymlink, "", "../t"),
+                   Member("d/h", EntryType::kHardlink, "", "d/l"), std::string(1024, '\0'));
   for (const size_t piece : {size_t{1}, size_t{511}, size_t{513}, archive.size()}) {
     Collector collector;
     ASSERT_TRUE(ReadAllOf(archive, collector, piece).ok()) << piece;
@@ -144,16 +145,15 @@ TEST(TarReaderTest, RefusesHostileNumbersAndRecords) {
     EXPECT_TRUE(absl::IsInvalidArgument(ReadAllOf(archive, collector, 512)));
     EXPECT_TRUE(collector.entries.empty());
   }
-  for (const std::string records :
-       {"999 path=x\n", "5 p\n", "-3 path=x\n", "12 size=abc\n", "x", "22 GNU.sparse.major=1\n",
-        "29 size=99999999999999999999\n"}) {
+  for (const std::string records : {"999 path=x\n", "5 p\n", "-3 path=x\n", "12 size=abc\n", "x",
+                                    "22 GNU.sparse.major=1\n", "29 size=99999999999999999999\n"}) {
     char octal[12];
     ::snprintf(octal, sizeof(octal), "%o", static_cast<unsigned>(records.size()));
     std::string padded = records;
     padded.resize(512, '\0');
     Collector collector;
-    EXPECT_TRUE(absl::IsInvalidArgument(ReadAllOf(
-        absl::StrCat(Header(octal, 'x'), padded, Header("0", '0')), collector, 512)))
+    EXPECT_TRUE(absl::IsInvalidArgument(
+        ReadAllOf(absl::StrCat(Header(octal, 'x'), padded, Header("0", '0')), collector, 512)))
         << records;
     EXPECT_TRUE(collector.entries.empty()) << records;
   }

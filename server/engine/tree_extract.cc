@@ -54,8 +54,8 @@ absl::Status TreeExtract::OnEntry(const layer::Entry& entry) {
   const bool is_device =
       entry.type == EntryType::kCharDevice || entry.type == EntryType::kBlockDevice;
   if (is_device && owners_ != Owners::kArchived) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the archive has the device ", entry.path, "; devices are copied only with owners (-a)"));
+    return absl::InvalidArgumentError(absl::StrCat("the archive has the device ", entry.path,
+                                                   "; devices are copied only with owners (-a)"));
   }
   const std::string name(path.name());
   BERTH_ASSIGN_OR_RETURN(const UniqueFd parent, OpenParent(path));
@@ -102,9 +102,9 @@ absl::StatusOr<bool> TreeExtract::Clear(BorrowedFd parent, const std::string& na
   const bool is_directory = entry_.type == EntryType::kDirectory;
   if (was_directory && is_directory) return true;
   if (was_directory != is_directory && replacing_ == Replacing::kSameKind) {
-    return absl::InvalidArgumentError(
-        was_directory ? "cannot overwrite a directory with something else"
-                      : "cannot overwrite something else with a directory");
+    return absl::InvalidArgumentError(was_directory
+                                          ? "cannot overwrite a directory with something else"
+                                          : "cannot overwrite something else with a directory");
   }
   if (was_directory) {
     BERTH_RETURN_IF_ERROR(RemoveTreeAt(parent, name));

@@ -24,8 +24,8 @@ namespace berth::engine {
 
 class TreeExtract final : public TarReader::Handler {
  public:
-  enum class Owners { kRoot, kArchived };           // kArchived: devices are taken as well
-  enum class Replacing { kAnything, kSameKind };    // a directory by another thing, and vice versa
+  enum class Owners { kRoot, kArchived };         // kArchived: devices are taken as well
+  enum class Replacing { kAnything, kSameKind };  // a directory by another thing, and vice versa
 
   // `directory`: an existing one, an absolute path as the container has it. `root` is borrowed.
   TreeExtract(BorrowedFd root, absl::string_view directory, Owners owners, Replacing replacing);
