@@ -15,6 +15,16 @@ namespace {
 constexpr char kUncompressedLabel[] = "containerd.io/uncompressed";
 constexpr char kLayerLabelPrefix[] = "containerd.io/gc.ref.content.l.";
 
+void CopyMounts(const std::vector<snapshots::Mount>& mounts, worker::v1::ApplyRequest& request) {
+  for (const snapshots::Mount& mount : mounts) {
+    worker::v1::Mount& copy = *request.add_mounts();
+    copy.set_type(mount.type);
+    copy.set_source(mount.source);
+    copy.set_target(mount.target);
+    for (const std::string& option : mount.options) copy.add_options(option);
+  }
+}
+
 }  // namespace
 
 UnpackRun::UnpackRun(const ImageUnpacker::Parts& parts, std::shared_ptr<SingleFlight> flights,
@@ -102,6 +112,7 @@ absl::Status UnpackRun::PrepareSnapshot(Layer& layer, worker::v1::ApplyRequest& 
     BERTH_RETURN_IF_ERROR(parts_.content.OpenBlob(task_.caller, layer.blob.digest()).status())
         << "layer " << layer.blob.digest() << " of " << task_.image.name;
   }
+  if (!layer.key.empty()) return AddMounts(layer, request);
   layer.key = absl::StrCat(RandomRef("extract"), " ", layer.chain_id);
   metadata::SnapshotStore::NewSnapshot snapshot = {
       .key = layer.key, .parent = layer.parent, .labels = {}};
@@ -117,13 +128,14 @@ absl::Status UnpackRun::PrepareSnapshot(Layer& layer, worker::v1::ApplyRequest& 
   event.set_parent(layer.parent);
   event.set_snapshotter(task_.snapshotter);
   parts_.events.Publish(task_.caller.ns, "/snapshot/prepare", event);
-  for (const snapshots::Mount& mount : *mounts) {
-    worker::v1::Mount& copy = *request.add_mounts();
-    copy.set_type(mount.type);
-    copy.set_source(mount.source);
-    copy.set_target(mount.target);
-    for (const std::string& option : mount.options) copy.add_options(option);
-  }
+  CopyMounts(*mounts, request);
+  return absl::OkStatus();
+}
+
+absl::Status UnpackRun::AddMounts(const Layer& layer, worker::v1::ApplyRequest& request) {
+  const auto mounts = parts_.snapshots.GetMounts(task_.caller, task_.snapshotter, layer.key);
+  BERTH_RETURN_IF_ERROR(mounts.status()) << "the snapshot of layer " << layer.blob.digest();
+  CopyMounts(*mounts, request);
   return absl::OkStatus();
 }
 
@@ -157,6 +169,8 @@ void UnpackRun::OnApplied(absl::StatusOr<worker::v1::ApplyResponse> result) {
   layer.access.keep.reset();
   const bool followed = !layer.access.upload.empty();
   if (followed && (absl::IsNotFound(result.status()) || absl::IsAborted(result.status()))) {
+    // A worker that found nothing to follow has written nothing: its snapshot serves again.
+    if (absl::IsAborted(result.status())) RemoveSnapshot();
     return ReadWhole();
   }
   if (!result.ok()) {
@@ -180,7 +194,6 @@ void UnpackRun::ReadWhole() {
   task_.feed->WhenComplete(current_, [self = shared_from_this()](absl::Status complete) {
     self->Post([complete](UnpackRun& run) {
       if (!complete.ok()) return run.Finish(complete);
-      run.RemoveSnapshot();
       run.ApplyLayer(ImageUnpacker::LayerAccess());
     });
   });

@@ -57,6 +57,8 @@ class UnpackRun : public std::enable_shared_from_this<UnpackRun> {
   void ReadLayer();
   void ApplyLayer(absl::StatusOr<ImageUnpacker::LayerAccess> access);
   absl::Status PrepareSnapshot(Layer& layer, worker::v1::ApplyRequest& request);
+  // Of the snapshot that is prepared already.
+  absl::Status AddMounts(const Layer& layer, worker::v1::ApplyRequest& request);
   void OnApplied(absl::StatusOr<worker::v1::ApplyResponse> result);
   void ReadWhole();
   void OnComplete(std::string diff_id, absl::Status complete);

@@ -243,7 +243,7 @@ class RegistryTest(BerthTest):
             with self.subTest(arguments):
                 result = self.daemon.berth(*arguments, check=False)
                 self.assertEqual(result.returncode, 1)
-                self.assertTrue(result.stderr.startswith("berth: ") or "\nberth: " in result.stderr, result.stderr)
+                self.assertRegex(result.stderr, r"(?m)^berth( \w+)?: ")
                 for word in words:
                     self.assertIn(word, result.stderr)
         self.assertEqual(self.out("images", "ls", "-q").split(), [])
