@@ -1,9 +1,9 @@
 #include "server/image/blob_writer.h"
 
 #include <memory>
+#include <random>
 #include <vector>
 
-#include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "base/digest/hasher.h"
 #include "base/status/status_macros.h"
@@ -12,8 +12,9 @@
 namespace berth::image {
 
 std::string RandomRef(absl::string_view purpose) {
-  absl::BitGen random;
-  return absl::StrCat(purpose, "-", absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
+  std::random_device random;
+  return absl::StrCat(purpose, "-",
+                      absl::Hex(uint64_t{random()} << 32 | random(), absl::kZeroPad16));
 }
 
 absl::StatusOr<std::string> StoreBytes(content::ContentStore& content,

@@ -67,7 +67,7 @@ TEST(SchemaTest, EveryKindOfObjectReportsItsChanges) {
                  {"blobs", "containers", "gc_labels", "images", "ingests", "leases", "snapshots"}) {
               EXPECT_EQ(
                   Column(connection, absl::StrCat("SELECT name FROM sqlite_schema WHERE type = "
-                                                  "'trigger' AND tbl_name = '",
+                                                  "'trigger' AND name GLOB 'gc_*' AND tbl_name = '",
                                                   table, "' ORDER BY name")),
                   (std::vector<std::string>{absl::StrCat("gc_", table, "_INSERT"),
                                             absl::StrCat("gc_", table, "_UPDATE")}));

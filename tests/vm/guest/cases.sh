@@ -4,7 +4,7 @@
 export BERTH_ADDRESS=/run/berth/berth.sock
 CG=/sys/fs/cgroup
 
-init_of() { berth task ls | awk -v id="$1" '$1 == id { print $2 }'; }
+init_of() { berth inspect --format '{{.State.Pid}}' "$1"; }
 cgroup_of() { sed -n 's/^0:://p' "/proc/$(init_of "$1")/cgroup"; }
 
 case_kernel_and_cgroup() {
@@ -26,8 +26,8 @@ case_cpus() {
 case_pause_and_resume() {
   berth run -d --name still busybox sleep 1000 >/dev/null || return 1
   cg=$CG$(cgroup_of still)
-  berth task pause still && grep -q 'frozen 1' "$cg/cgroup.events" || return 1
-  berth task resume still && grep -q 'frozen 0' "$cg/cgroup.events"
+  berth pause still && grep -q 'frozen 1' "$cg/cgroup.events" || return 1
+  berth unpause still && grep -q 'frozen 0' "$cg/cgroup.events"
 }
 case_devices_are_denied() {
   berth run --rm busybox sh -c 'mknod /tmp/kmsg c 1 11 && ! head -c 1 /tmp/kmsg' 2>&1 | grep -q 'Operation not permitted'
