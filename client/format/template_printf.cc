@@ -62,7 +62,12 @@ std::string Mismatch(const Verb& verb, const Json& value) {
 std::string Hex(absl::string_view bytes, bool is_upper) {
   std::string text;
   for (const char byte : bytes) {
-    absl::StrAppendFormat(&text, is_upper ? "%02X" : "%02x", static_cast<unsigned char>(byte));
+    // Two constant formats: Abseil checks them when this is compiled.
+    if (is_upper) {
+      absl::StrAppendFormat(&text, "%02X", static_cast<unsigned char>(byte));
+    } else {
+      absl::StrAppendFormat(&text, "%02x", static_cast<unsigned char>(byte));
+    }
   }
   return text;
 }
