@@ -173,7 +173,9 @@ class ArchiveSender {
 absl::Status ReceiveArchive(MessageStream& stream, BorrowedFd fd) {
   types::WindowUpdate update;
   update.set_update(kWindowBytes);
-  if (!stream.Write(PackAny(update))) return absl::OkStatus();
+  // A write fails as well when the server has sent all and ended the stream: what it sent is still
+  // to be read, and the end of that is the end.
+  stream.Write(PackAny(update));
   Any message;
   int32_t taken = 0;
   while (stream.Read(message)) {
@@ -184,7 +186,7 @@ absl::Status ReceiveArchive(MessageStream& stream, BorrowedFd fd) {
     if (taken < kWindowBytes / 2) continue;
     update.set_update(taken);
     taken = 0;
-    if (!stream.Write(PackAny(update))) break;
+    stream.Write(PackAny(update));
   }
   return absl::OkStatus();
 }
