@@ -6,6 +6,7 @@ import subprocess
 import tarfile
 import threading
 
+from event_watch import EventWatch
 from harness import BUSYBOX, BerthTest
 import images
 
@@ -192,7 +193,6 @@ class ImageArchivesTest(BerthTest):
 
     def test_many_clients_unpack_each_layer_once(self):
         images.oci_archive(self.path("c.tar"), "docker.io/test/c:v1", self.layers(6), images.BUSYBOX_CONFIG)
-        events = subprocess.Popen(self.daemon.ctr_argv("events"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         failures = []
 
         def load():
@@ -200,14 +200,13 @@ class ImageArchivesTest(BerthTest):
             if result.returncode != 0:
                 failures.append(result.stderr)
         threads = [threading.Thread(target=load) for _ in range(5)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with EventWatch(self.daemon) as events:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            seen = events.seen()
         self.assertEqual(failures, [])
-        events.terminate()
-        seen = events.stdout.read()
-        events.wait()
         prepared = [line for line in seen.split("\n") if "/snapshot/prepare" in line and "extract-" in line]
         self.assertEqual(len(prepared), 7, seen)
         self.assertIn("f5", self.out("run", "--rm", "docker.io/test/c:v1", self.name(), "ls", "/data"))

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 
+from event_watch import EventWatch
 from harness import BerthTest, wait_for
 import images
 
@@ -212,21 +213,19 @@ class RegistryTest(BerthTest):
         name = proxy.host + "/app:v1"
         total = sum(len(images.gz(layer)) for layer in self.layers)
         failures = []
-        events = subprocess.Popen(self.daemon.ctr_argv("events"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
         def pull():
             result = self.daemon.berth("pull", name, check=False)
             if result.returncode != 0:
                 failures.append(result.stderr)
         threads = [threading.Thread(target=pull) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with EventWatch(self.daemon) as events:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            seen = events.seen()
         self.assertEqual(failures, [])
-        events.terminate()
-        seen = events.stdout.read()
-        events.wait()
         self.assertLess(proxy.received, total + 200000)
         self.assertEqual(len([line for line in seen.split("\n") if "/snapshot/prepare" in line]), len(self.layers))
         self.forget_everything()
