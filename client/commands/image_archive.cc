@@ -37,10 +37,7 @@ struct ArchiveArguments {
 absl::StatusOr<PlatformChoice> ChoiceOf(const ArchiveArguments& arguments) {
   PlatformChoice choice;
   if (arguments.all_platforms) choice.extent = PlatformChoice::Extent::kAll;
-  for (const std::string& text : arguments.platforms) {
-    BERTH_ASSIGN_OR_RETURN(Platform platform, ParsePlatform(text));
-    choice.platforms.push_back(std::move(platform));
-  }
+  BERTH_ASSIGN_OR_RETURN(choice.platforms, ParsePlatforms(arguments.platforms));
   return choice;
 }
 

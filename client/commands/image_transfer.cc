@@ -42,10 +42,7 @@ absl::StatusOr<PlatformChoice> ChoiceOf(const TransferArguments& arguments) {
     choice.extent = PlatformChoice::Extent::kAll;
     return choice;
   }
-  for (const std::string& text : arguments.platforms) {
-    BERTH_ASSIGN_OR_RETURN(Platform platform, ParsePlatform(text));
-    choice.platforms.push_back(std::move(platform));
-  }
+  BERTH_ASSIGN_OR_RETURN(choice.platforms, ParsePlatforms(arguments.platforms));
   return choice;
 }
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "base/status/status_macros.h"
 
 namespace berth::client {
 
@@ -38,6 +39,15 @@ absl::StatusOr<Platform> ParsePlatform(absl::string_view text) {
                      "linux/amd64 or linux/arm/v7"));
   }
   return Platform{parts[0], parts[1], parts.size() == 3 ? parts[2] : ""};
+}
+
+absl::StatusOr<std::vector<Platform>> ParsePlatforms(const std::vector<std::string>& texts) {
+  std::vector<Platform> platforms;
+  for (const std::string& text : texts) {
+    BERTH_ASSIGN_OR_RETURN(Platform platform, ParsePlatform(text));
+    platforms.push_back(std::move(platform));
+  }
+  return platforms;
 }
 
 std::string FormatPlatform(const Platform& platform) {

@@ -3,6 +3,7 @@
 #define BERTH_CLIENT_SDK_PLATFORM_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -20,6 +21,7 @@ Platform HostPlatform();
 
 // "linux/arm64/v8". Errors: INVALID_ARGUMENT, with what is expected.
 absl::StatusOr<Platform> ParsePlatform(absl::string_view text);
+absl::StatusOr<std::vector<Platform>> ParsePlatforms(const std::vector<std::string>& texts);
 
 // "linux/arm64/v8"; empty when the platform is unknown.
 std::string FormatPlatform(const Platform& platform);

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
@@ -48,23 +49,6 @@ bool IsKernelFilesystem(BorrowedFd directory) {
   if (::fstatfs(directory.get(), &status) != 0) return false;
   return status.f_type == PROC_SUPER_MAGIC || status.f_type == SYSFS_MAGIC ||
          status.f_type == CGROUP_SUPER_MAGIC || status.f_type == CGROUP2_SUPER_MAGIC;
-}
-
-EntryType TypeOf(mode_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFDIR:
-      return EntryType::kDirectory;
-    case S_IFLNK:
-      return EntryType::kSymlink;
-    case S_IFCHR:
-      return EntryType::kCharDevice;
-    case S_IFBLK:
-      return EntryType::kBlockDevice;
-    case S_IFIFO:
-      return EntryType::kFifo;
-    default:
-      return EntryType::kFile;
-  }
 }
 
 }  // namespace
@@ -110,11 +94,12 @@ absl::Status TreeArchive::AddNextName(std::string& data) {
 absl::Status TreeArchive::Add(BorrowedFd found, const std::string& path, std::string& data) {
   struct stat status = {};
   if (::fstat(found.get(), &status) != 0) return ErrnoStatus(errno, "fstat", path);
-  if (S_ISSOCK(status.st_mode)) return absl::OkStatus();  // tar has none
+  const std::optional<EntryType> type = layer::EntryTypeOf(status.st_mode);
+  if (!type.has_value()) return absl::OkStatus();
   if (S_ISREG(status.st_mode)) return AddFile(found, status, path, data);
   Entry entry;
   entry.path = path;
-  entry.type = TypeOf(status.st_mode);
+  entry.type = *type;
   entry.permissions = status.st_mode & 07777;
   entry.uid = status.st_uid;
   entry.gid = status.st_gid;

@@ -46,12 +46,13 @@ absl::StatusOr<worker::v1::Origin> OriginOf(const Reference& reference,
   origin.set_repository(reference.path());
   BERTH_ASSIGN_OR_RETURN(registry::Hosts hosts,
                          registry::LoadHosts(DirectoriesOf(access), reference.host()));
-  const std::string own_host = registry::DefaultHosts(reference.host()).front().host();
+  // The settings' server stands last, and is the registry whatever its address is.
+  const worker::v1::Host* const server = &hosts.back();
   for (worker::v1::Host& host : hosts) {
     // A pull asks nobody for leave to push: a registry may refuse a token for more than is needed.
     if (use == RegistryUse::kPull) host.set_can_push(false);
     // What belongs to the registry is not told to its mirrors.
-    if (host.host() == own_host) {
+    if (&host == server || !host.is_mirror()) {
       if (!access.scheme.empty()) host.set_scheme(access.scheme);
       AddHeaders(access, host);
       SetCredentials(access, host);

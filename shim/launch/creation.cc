@@ -16,10 +16,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "shim/cgroup/systemd_scope.h"
 #include "shim/launch/clone.h"
 #include "shim/launch/user_maps.h"
 #include "shim/spec/names.h"
@@ -36,6 +38,7 @@ namespace {
 constexpr int kJoinable = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWUSER |
                           CLONE_NEWCGROUP | CLONE_NEWTIME;
 constexpr size_t kMaxSpecBytes = 16u << 20;
+constexpr absl::Duration kSystemdPatience = absl::Seconds(30);
 
 bool ShowsCgroups(const spec::LaunchPlan& plan) {
   return std::any_of(plan.mounts.begin(), plan.mounts.end(), [](const spec::MountPlan& mount) {
@@ -73,7 +76,7 @@ Creation::Creation(Loop& loop, CreateOptions options, ContainerState& state,
       state_(state),
       done_(std::move(done)),
       seccomp_(loop),
-      scope_(loop),
+      scope_(loop, "the caller of systemd"),
       hooks_(loop),
       step_began_(absl::Now()) {}
 
@@ -318,7 +321,8 @@ absl::Status Creation::StartScope() {
   request.description = absl::StrCat("Berth container ", state_.id);
   request.pid = state_.init_pid;
   request.limits = cgroup::ScopeLimits(resources_);
-  return scope_.Start(request, [this](absl::Status status) { OnScope(std::move(status)); });
+  return scope_.Start([&] { return cgroup::StartScope(request, absl::Now() + kSystemdPatience); },
+                      [this](absl::Status status) { OnScope(std::move(status)); });
 }
 
 void Creation::OnScope(absl::Status status) {

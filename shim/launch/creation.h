@@ -16,12 +16,13 @@
 #include "base/loop/loop.h"
 #include "base/os/unique_fd.h"
 #include "shim/cgroup/hierarchy.h"
+#include "shim/cgroup/systemd_unit.h"
 #include "shim/init/init_main.h"
 #include "shim/launch/container_state.h"
 #include "shim/launch/hook_runner.h"
 #include "shim/launch/report_channel.h"
-#include "shim/launch/scope_job.h"
 #include "shim/launch/seccomp_job.h"
+#include "shim/launch/status_child.h"
 #include "shim/launch/teardown.h"
 
 namespace berth::launch {
@@ -88,7 +89,7 @@ class Creation {
   bool unified_only_ = false;
 
   SeccompJob seccomp_;
-  ScopeJob scope_;
+  StatusChild scope_;  // asks systemd
   ReportChannel channel_;
   HookRunner hooks_;
   UniqueFd assistant_;  // pidfd; ends by itself

@@ -1,8 +1,8 @@
 // The compiled seccomp program of a specification, from the cache or from a short-lived child.
 //
 // Invariant: the descriptor exists before init is cloned, so that init inherits it; its content is
-// complete when `done` says OK (or from the start, when it came from the cache). The child is no
-// member of the container's cgroup, and its heap dies with it. Loop-only. Owned by the Creation.
+// complete when `done` says OK (or from the start, when it came from the cache). Loop-only. Owned
+// by the Creation.
 #ifndef BERTH_SHIM_LAUNCH_SECCOMP_JOB_H_
 #define BERTH_SHIM_LAUNCH_SECCOMP_JOB_H_
 
@@ -12,13 +12,13 @@
 #include "absl/status/status.h"
 #include "base/loop/loop.h"
 #include "base/os/unique_fd.h"
+#include "shim/launch/status_child.h"
 
 namespace berth::launch {
 
 class SeccompJob {
  public:
-  explicit SeccompJob(Loop& loop) : loop_(loop) {}
-  ~SeccompJob();
+  explicit SeccompJob(Loop& loop) : compiler_(loop, "the seccomp compiler") {}
 
   // Opens the cached program or an empty memfd. `cache_directory` may be empty.
   absl::Status Open(const std::string& json, const std::string& cache_directory);
@@ -30,17 +30,11 @@ class SeccompJob {
   absl::Status Compile(const std::string& json, absl::AnyInvocable<void(absl::Status)> done);
 
  private:
-  void OnEnded();
-
-  Loop& loop_;
+  StatusChild compiler_;
   std::string cache_directory_;
   std::string name_;
   UniqueFd program_;
   bool ready_ = false;
-  UniqueFd child_;
-  FdWatch watch_;
-  UniqueFd errors_;
-  absl::AnyInvocable<void(absl::Status)> done_;
 };
 
 }  // namespace berth::launch

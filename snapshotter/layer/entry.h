@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +32,8 @@ enum class EntryType {
   kBlockDevice,
   kFifo,
 };
+// What a file of this mode is in an archive; none for what archives do not hold (sockets).
+std::optional<EntryType> EntryTypeOf(mode_t mode);
 
 struct Entry {
   std::string path;

@@ -23,25 +23,6 @@ absl::StatusOr<std::string> ReadLink(BorrowedFd directory, const std::string& na
   return target;
 }
 
-std::optional<EntryType> TypeOf(mode_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-      return EntryType::kFile;
-    case S_IFDIR:
-      return EntryType::kDirectory;
-    case S_IFLNK:
-      return EntryType::kSymlink;
-    case S_IFCHR:
-      return EntryType::kCharDevice;
-    case S_IFBLK:
-      return EntryType::kBlockDevice;
-    case S_IFIFO:
-      return EntryType::kFifo;
-    default:
-      return std::nullopt;
-  }
-}
-
 // A descriptor for reading attributes and, of a regular file, data. O_PATH for what would act on
 // being opened.
 absl::StatusOr<UniqueFd> OpenForReading(BorrowedFd directory, const std::string& name,
@@ -67,7 +48,7 @@ absl::Status LayerStream::AddFile(const std::string& path, BorrowedFd directory,
                      "\" cannot be stored in a layer: a name that begins with .wh. means a deleted "
                      "file there; rename or remove it"));
   }
-  const std::optional<EntryType> type = TypeOf(info.st_mode);
+  const std::optional<EntryType> type = EntryTypeOf(info.st_mode);
   if (!type.has_value()) return absl::OkStatus();
 
   Entry entry;

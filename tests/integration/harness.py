@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -31,6 +32,15 @@ def wait_for(condition, timeout_s=10, what="the condition"):
         if time.monotonic() > deadline:
             raise AssertionError("%s did not come within %d s" % (what, timeout_s))
         time.sleep(0.02)
+
+
+def at_once(count, function):
+    """Calls `function` on that many threads and waits for all of them."""
+    threads = [threading.Thread(target=function) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 class Daemon:

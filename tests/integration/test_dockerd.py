@@ -1,10 +1,9 @@
 """Debian's dockerd with `--containerd` on berthd's socket: the life of a container as docker's users know it."""
-import os
 import shutil
 import signal
-import subprocess
 import unittest
 
+from dockerd import Dockerd
 from harness import STOCK, BerthTest, wait_for
 
 
@@ -16,36 +15,14 @@ class DockerdTest(BerthTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        top = cls.daemon.dir + "/docker"
-        os.mkdir(top)
-        cls.host = "unix://%s/docker.sock" % top
-        with open(top + "/log", "wb") as log:
-            cls.dockerd = subprocess.Popen(
-                ["dockerd", "--containerd", cls.daemon.sock, "-H", cls.host, "--data-root", top + "/data", "--exec-root",
-                 top + "/exec", "--pidfile", top + "/pid", "--iptables=false", "--ip6tables=false", "--bridge=none"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        cls.addClassCleanup(cls.stop_dockerd)
+        cls.dockerd = Dockerd(cls.daemon.dir + "/docker", cls.daemon.sock)
+        cls.addClassCleanup(cls.dockerd.stop)
         wait_for(lambda: cls.docker("version", check=False).returncode == 0, 60, "dockerd")
-        root = top + "/image"
-        os.makedirs(root + "/bin")
-        shutil.copy("/bin/busybox", root + "/bin/busybox")
-        for applet in ("sh", "sleep", "cat", "echo", "date"):
-            os.symlink("busybox", root + "/bin/" + applet)
-        subprocess.run(["tar", "-C", root, "-cf", top + "/image.tar", "."], check=True)
-        cls.docker("import", top + "/image.tar", "bb")
-
-    @classmethod
-    def stop_dockerd(cls):
-        cls.dockerd.send_signal(signal.SIGTERM)
-        try:
-            cls.dockerd.wait(60)
-        except subprocess.TimeoutExpired:
-            cls.dockerd.kill()
-            cls.dockerd.wait()
+        cls.docker("import", cls.dockerd.busybox_archive("sh", "sleep", "cat", "echo", "date"), "bb")
 
     @classmethod
     def docker(cls, *arguments, **options):
-        return cls.daemon.run(["docker", "-H", cls.host] + list(arguments), **options)
+        return cls.daemon.run(cls.dockerd.argv(*arguments), **options)
 
     def run_in(self, *arguments, **options):
         return self.docker("run", "--rm", "--net", "none", *arguments, **options)

@@ -4,10 +4,9 @@ import json
 import os
 import subprocess
 import tarfile
-import threading
 
 from event_watch import EventWatch
-from harness import BUSYBOX, BerthTest
+from harness import BUSYBOX, BerthTest, at_once
 import images
 
 
@@ -199,12 +198,8 @@ class ImageArchivesTest(BerthTest):
             result = self.daemon.berth("load", "-i", self.path("c.tar"), check=False)
             if result.returncode != 0:
                 failures.append(result.stderr)
-        threads = [threading.Thread(target=load) for _ in range(5)]
         with EventWatch(self.daemon) as events:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            at_once(5, load)
             seen = events.seen()
         self.assertEqual(failures, [])
         prepared = [line for line in seen.split("\n") if "/snapshot/prepare" in line and "extract-" in line]

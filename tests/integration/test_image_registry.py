@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 from event_watch import EventWatch
-from harness import BerthTest, wait_for
+from harness import BerthTest, at_once, wait_for
 import images
 
 
@@ -218,12 +218,8 @@ class RegistryTest(BerthTest):
             result = self.daemon.berth("pull", name, check=False)
             if result.returncode != 0:
                 failures.append(result.stderr)
-        threads = [threading.Thread(target=pull) for _ in range(4)]
         with EventWatch(self.daemon) as events:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            at_once(4, pull)
             seen = events.seen()
         self.assertEqual(failures, [])
         self.assertLess(proxy.received, total + 200000)

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
+from dockerd import Dockerd
 from harness import BIN, BUSYBOX, STOCK, mounts, wait_for
 
 import images
@@ -244,33 +245,15 @@ class StockDockerdTest(Leftovers):
         cls.containerd = StockContainerd("stockd")
         cls.dir = cls.containerd.dir
         cls.addClassCleanup(cls.containerd.stop)
-        top = cls.containerd.dir + "/docker"
-        os.mkdir(top)
-        cls.host = "unix://%s/docker.sock" % top
-        with open(top + "/log", "wb") as log:
-            cls.dockerd = subprocess.Popen(
-                ["dockerd", "--containerd", cls.containerd.sock, "-H", cls.host, "--data-root", top + "/data", "--exec-root",
-                 top + "/exec", "--pidfile", top + "/pid", "--iptables=false", "--ip6tables=false", "--bridge=none",
-                 "--add-runtime", "berth=" + RUNTIME, "--default-runtime", "berth", "--cgroup-parent", "/berth_dockerd"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        cls.dockerd = Dockerd(cls.containerd.dir + "/docker", cls.containerd.sock, "--add-runtime", "berth=" + RUNTIME,
+                              "--default-runtime", "berth", "--cgroup-parent", "/berth_dockerd")
         cls.addClassCleanup(cls.stop_dockerd)
         wait_for(lambda: cls.docker("version", check=False).returncode == 0, 60, "dockerd")
-        root = top + "/image"
-        os.makedirs(root + "/bin")
-        shutil.copy("/bin/busybox", root + "/bin/busybox")
-        for applet in ("sh", "sleep", "cat", "echo"):
-            os.symlink("busybox", root + "/bin/" + applet)
-        subprocess.run(["tar", "-C", root, "-cf", top + "/image.tar", "."], check=True)
-        cls.docker("import", top + "/image.tar", "bb")
+        cls.docker("import", cls.dockerd.busybox_archive("sh", "sleep", "cat", "echo"), "bb")
 
     @classmethod
     def stop_dockerd(cls):
-        cls.dockerd.send_signal(signal.SIGTERM)
-        try:
-            cls.dockerd.wait(60)
-        except subprocess.TimeoutExpired:
-            cls.dockerd.kill()
-            cls.dockerd.wait()
+        cls.dockerd.stop()
         for top in cls.cgroup_tops():
             try:
                 os.rmdir(top)
@@ -283,7 +266,7 @@ class StockDockerdTest(Leftovers):
 
     @classmethod
     def docker(cls, *arguments, check=True, **options):
-        result = subprocess.run(["docker", "-H", cls.host] + list(arguments), capture_output=True, text=True, timeout=60,
+        result = subprocess.run(cls.dockerd.argv(*arguments), capture_output=True, text=True, timeout=60,
                                 stdin=None if "input" in options else subprocess.DEVNULL, **options)
         if check and result.returncode != 0:
             raise AssertionError("docker %s\nexit code %d\n%s%s" % (" ".join(arguments), result.returncode, result.stdout,

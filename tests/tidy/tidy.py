@@ -212,7 +212,7 @@ def check_privacy(paths, read):
         if path.startswith("tests/tidy/"):
             continue
         for number, line in enumerate(read(path).split("\n"), 1):
-            if re.search(r"(^|[\s\"'`(=:])/work/", line):
+            if re.search(r"(^|[\s\"'`(=:])/(?:work|workspace|Users)/", line):
                 yield path, number, "privacy", "a path of one machine"
 
 
