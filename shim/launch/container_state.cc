@@ -11,6 +11,7 @@
 #include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "shim/cgroup/intel_rdt.h"
 
 namespace berth::launch {
 
@@ -21,6 +22,24 @@ std::string StateJsonHead(const ContainerState& state, absl::string_view status)
   head.Raw(state.annotations_json.empty() ? "{}" : state.annotations_json);
   head.Key("pid");
   return head.Take();
+}
+
+absl::Status JoinIntelRdt(const ContainerState& state) {
+  if (!state.intel_rdt) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
+  BERTH_ASSIGN_OR_RETURN(const std::string root, cgroup::FindResctrl(mounts));
+  BERTH_ASSIGN_OR_RETURN(const cgroup::IntelRdtGroup group,
+                         cgroup::IntelRdtGroup::Open(root, *state.intel_rdt, state.id));
+  absl::Status status = group.Configure(*state.intel_rdt);
+  if (status.ok()) status = group.Join(*state.intel_rdt, state.init_pid);
+  return status;
+}
+
+absl::Status LeaveIntelRdt(const spec::IntelRdt& plan, const std::string& id) {
+  BERTH_ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
+  const absl::StatusOr<std::string> root = cgroup::FindResctrl(mounts);
+  if (!root.ok()) return absl::OkStatus();  // what is not mounted holds nothing of ours
+  return cgroup::IntelRdtGroup::At(*root, plan, id).Remove();
 }
 
 std::string StateJson(const ContainerState& state, absl::string_view status, pid_t pid) {

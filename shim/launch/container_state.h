@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct ContainerState {
   bool rootfs_is_callers = false;  // bound from where it stays mounted: letting go of it is quick
   UniqueFd seccomp;                // the compiled program, for execs
   SeccompAgent seccomp_agent;
+  std::optional<spec::IntelRdt> intel_rdt;
   std::string keyring;  // empty: execs keep the caller's
   int namespaces = 0;   // CLONE_NEW* that differ from ours, without pid
   bool user_namespace = false;
@@ -58,6 +60,10 @@ uint64_t StartTimeTicks(pid_t pid);
 // the nearest that is allowed and adds a warning.
 absl::Status SetOomScore(pid_t pid, int score, OomScorePolicy policy,
                          std::vector<std::string>& warnings);
+
+// Puts init into its class of service, if the specification wants one; takes away what is its own.
+absl::Status JoinIntelRdt(const ContainerState& state);
+absl::Status LeaveIntelRdt(const spec::IntelRdt& plan, const std::string& id);
 
 // The longest wait that these hooks may need.
 absl::Duration TotalTimeout(const std::vector<spec::Hook>& hooks);

@@ -21,6 +21,7 @@
 #include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "shim/cgroup/intel_rdt.h"
 #include "shim/cgroup/systemd_scope.h"
 #include "shim/launch/clone.h"
 #include "shim/launch/user_maps.h"
@@ -61,10 +62,6 @@ std::vector<rootfs::CgroupView> Views(const std::vector<cgroup::Hierarchy>& hier
     views.push_back(std::move(view));
   }
   return views;
-}
-
-absl::Status Refuse(absl::string_view path, absl::string_view what) {
-  return absl::UnimplementedError(absl::StrCat("config.json: ", path, ": ", what));
 }
 
 }  // namespace
@@ -118,8 +115,9 @@ void Creation::RestartTimer() {
 }
 
 absl::Status Creation::CheckSupported(const spec::LaunchPlan& plan) const {
-  if (!plan.intel_rdt_json.empty()) {
-    return Refuse("$.linux.intelRdt", "Berth does not manage Intel RDT yet");
+  if (plan.intel_rdt) {
+    BERTH_ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
+    BERTH_RETURN_IF_ERROR(cgroup::FindResctrl(mounts).status()) << "config.json";
   }
   if (options_.cgroup_driver == CgroupDriver::kSystemd) return cgroup::CheckSystemdRuns();
   return absl::OkStatus();
@@ -176,6 +174,7 @@ void Creation::RememberForLater() {
   uid_mappings_ = plan_->uid_mappings;
   gid_mappings_ = plan_->gid_mappings;
   oom_score_ = plan_->process.oom_score_adj;
+  state_.intel_rdt = plan_->intel_rdt;
 }
 
 absl::Status Creation::PlanInit() {
@@ -341,6 +340,7 @@ absl::Status Creation::PlaceInCgroup() {
     BERTH_RETURN_IF_ERROR(
         SetOomScore(state_.init_pid, *oom_score_, state_.oom_score_policy, state_.warnings));
   }
+  BERTH_RETURN_IF_ERROR(JoinIntelRdt(state_));
   placed_ = true;
   SendPlacedWhenReady();
   return absl::OkStatus();

@@ -82,18 +82,17 @@ absl::StatusOr<spec::LaunchPlan> ReadPlan(const std::string& bundle) {
 
 // Runs the hooks that `list` picks from the specification, each with `status` as the container's
 // state. Errors: the first failure; the others run all the same.
-absl::Status RunHooks(const CleanupRecord& record, const char* kind, absl::string_view status,
-                      std::vector<spec::Hook> spec::Hooks::*list, absl::Time deadline) {
-  absl::StatusOr<spec::LaunchPlan> plan = ReadPlan(record.bundle);
-  if (!plan.ok()) return plan.status();
+absl::Status RunHooks(const CleanupRecord& record, const spec::LaunchPlan& plan, const char* kind,
+                      absl::string_view status, std::vector<spec::Hook> spec::Hooks::*list,
+                      absl::Time deadline) {
   ContainerState state;
   state.id = IdOf(record);
   state.bundle = record.bundle;
-  state.oci_version = plan->oci_version;
-  state.annotations_json = plan->annotations_json;
+  state.oci_version = plan.oci_version;
+  state.annotations_json = plan.annotations_json;
   const std::string json = StateJson(state, status, status == "stopped" ? 0 : record.init_pid);
   absl::Status first;
-  for (const spec::Hook& hook : plan->hooks.*list) {
+  for (const spec::Hook& hook : plan.hooks.*list) {
     UniqueFd input(::memfd_create("state", MFD_CLOEXEC));
     if (!input.valid()) return ErrnoStatus(errno, "memfd_create");
     BERTH_RETURN_IF_ERROR(WriteAll(input, json));
@@ -213,7 +212,9 @@ absl::Status AdoptState(const CleanupRecord& record, const std::string& seccomp_
 
 absl::Status StartByListener(const CleanupRecord& record, const std::string& socket_path) {
   BERTH_RETURN_IF_ERROR(SeeThroughStart(record, socket_path));
-  return RunHooks(record, "poststart", "running", &spec::Hooks::poststart, absl::InfiniteFuture());
+  BERTH_ASSIGN_OR_RETURN(const spec::LaunchPlan plan, ReadPlan(record.bundle));
+  return RunHooks(record, plan, "poststart", "running", &spec::Hooks::poststart,
+                  absl::InfiniteFuture());
 }
 
 absl::Status RemoveByRecord(const CleanupRecord& record, absl::Duration timeout) {
@@ -247,8 +248,14 @@ absl::Status RemoveByRecord(const CleanupRecord& record, absl::Duration timeout)
           absl::StrCat("init ", record.init_pid, " does not end by SIGKILL"));
     }
   }
+  const absl::StatusOr<spec::LaunchPlan> plan = ReadPlan(record.bundle);
+  if (!plan.ok()) return absl::OkStatus();
+  if (plan->intel_rdt) {
+    // What cannot be removed is in use by others by now.
+    LeaveIntelRdt(*plan->intel_rdt, IdOf(record)).IgnoreError();
+  }
   // A poststop hook's failure keeps nothing from being removed.
-  RunHooks(record, "poststop", "stopped", &spec::Hooks::poststop, deadline).IgnoreError();
+  RunHooks(record, *plan, "poststop", "stopped", &spec::Hooks::poststop, deadline).IgnoreError();
   return absl::OkStatus();
 }
 

@@ -41,7 +41,13 @@ void Teardown::Run(absl::AnyInvocable<void(absl::Status)> done) {
 void Teardown::RemoveCgroup() {
   timer_ = TimerId::kNone;
   absl::Status status = state_.cgroup.Remove();
-  if (status.ok()) return DropRootfs();
+  if (status.ok()) {
+    if (state_.intel_rdt) {
+      absl::Status left = LeaveIntelRdt(*std::exchange(state_.intel_rdt, std::nullopt), state_.id);
+      if (!left.ok()) state_.warnings.push_back(std::string(left.message()));
+    }
+    return DropRootfs();
+  }
   if (!absl::IsFailedPrecondition(status)) return Finish(std::move(status));
   if (waited_ >= kCgroupPatience) {
     return Finish(absl::DeadlineExceededError(absl::StrCat(

@@ -8,18 +8,21 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 
 namespace berth::oci {
+namespace {
 
-absl::Status SendConsole(const std::string& path, UniqueFd master) {
-  BERTH_ASSIGN_OR_RETURN(const UniqueFd socket, ConnectUnix(path), _ << "--console-socket");
-  char name[] = "/dev/ptmx";
-  struct iovec part = {name, sizeof(name) - 1};
+// One message with `name` as its text and `fd` as its descriptor.
+absl::Status SendDescriptor(const std::string& path, std::string name, int fd) {
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd socket, ConnectUnix(path));
+  struct iovec part = {name.data(), name.size()};
   alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   struct msghdr message = {};
   message.msg_iov = &part;
@@ -30,11 +33,22 @@ absl::Status SendConsole(const std::string& path, UniqueFd master) {
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(int));
-  const int fd = master.get();
   ::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
   if (::sendmsg(socket.get(), &message, MSG_NOSIGNAL) < 0) {
-    return ErrnoStatus(errno, "send the console to", path);
+    return ErrnoStatus(errno, absl::StrCat("send ", name, " to"), path);
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status SendConsole(const std::string& path, UniqueFd master) {
+  BERTH_RETURN_IF_ERROR(SendDescriptor(path, "/dev/ptmx", master.get())) << "--console-socket";
+  return absl::OkStatus();
+}
+
+absl::Status SendPidFd(const std::string& path, BorrowedFd pidfd) {
+  BERTH_RETURN_IF_ERROR(SendDescriptor(path, "pidfd", pidfd.get())) << "--pidfd-socket";
   return absl::OkStatus();
 }
 

@@ -1,4 +1,4 @@
-// A process's terminal, handed to whoever asked for it, or carried between it and ours.
+// A process's terminal or pidfd, handed to whoever asked for it, or carried between it and ours.
 //
 // Loop-only. Owned by the command that runs in the foreground.
 #ifndef BERTH_SHIM_OCI_CONSOLE_H_
@@ -18,6 +18,8 @@ namespace berth::oci {
 
 // Sends the pty's master to the unix socket at `path`, as --console-socket promises.
 absl::Status SendConsole(const std::string& path, UniqueFd master);
+// Sends a process's pidfd to the unix socket at `path`, as --pidfd-socket promises.
+absl::Status SendPidFd(const std::string& path, BorrowedFd pidfd);
 
 // Copies between our standard input and output and a pty, ours being in raw mode meanwhile.
 class ConsolePump {

@@ -104,6 +104,9 @@ absl::StatusOr<Created> Create(CommandContext& context, Loop& loop, StartedBy st
     status = ReplaceFileAt(BorrowedFd(AT_FDCWD), context.options.Get("pid-file"),
                            absl::StrCat(created.record.init_pid), 0644, Durability::kUnsynced);
   }
+  if (status.ok() && context.options.Has("pidfd-socket")) {
+    status = SendPidFd(context.options.Get("pidfd-socket"), created.container->init_pidfd());
+  }
   const bool detached = starter == StartedBy::kAnother || context.options.Has("detach");
   if (status.ok()) status = DeliverConsole(context, *created.container, detached);
   if (status.ok() && starter == StartedBy::kAnother) status = created.container->LetGo();

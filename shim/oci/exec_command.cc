@@ -141,6 +141,9 @@ absl::StatusOr<int> RunExec(CommandContext& context) {
     BERTH_RETURN_IF_ERROR(ReplaceFileAt(BorrowedFd(AT_FDCWD), context.options.Get("pid-file"),
                                         absl::StrCat(process.pid), 0644, Durability::kUnsynced));
   }
+  if (context.options.Has("pidfd-socket")) {
+    BERTH_RETURN_IF_ERROR(SendPidFd(context.options.Get("pidfd-socket"), process.pidfd));
+  }
   if (context.options.Has("console-socket") && process.console.valid()) {
     BERTH_RETURN_IF_ERROR(
         SendConsole(context.options.Get("console-socket"), std::move(process.console)));

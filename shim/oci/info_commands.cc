@@ -212,7 +212,7 @@ absl::StatusOr<int> RunFeatures(CommandContext& context) {
   WriteStrings(writer, "knownFlags", spec::SeccompFlagNames());
   writer.EndObject().Key("apparmor").BeginObject().Key("enabled").Boolean(true).EndObject();
   writer.Key("selinux").BeginObject().Key("enabled").Boolean(true).EndObject();
-  writer.Key("intelRdt").BeginObject().Key("enabled").Boolean(false).EndObject();
+  writer.Key("intelRdt").BeginObject().Key("enabled").Boolean(true).EndObject();
   writer.Key("netDevices").BeginObject().Key("enabled").Boolean(true).EndObject();
   writer.Key("mountExtensions").BeginObject().Key("idmap").BeginObject();
   writer.Key("enabled").Boolean(true).EndObject().EndObject();

@@ -35,6 +35,7 @@ const std::vector<OptionSpec>& GlobalOptions() {
 std::vector<OptionSpec> CreateSpecs() {
   return {{"bundle", "b", OptionKind::kValue, "directory with config.json (default: .)"},
           {"console-socket", "", OptionKind::kValue, "unix socket that gets the terminal's master"},
+          {"pidfd-socket", "", OptionKind::kValue, "unix socket that gets init's pidfd"},
           {"pid-file", "", OptionKind::kValue, "file that gets init's pid"},
           {"no-pivot", "", OptionKind::kSwitch, "move the root instead of pivot_root"},
           {"no-new-keyring", "", OptionKind::kSwitch, "keep the session keyring"},
@@ -91,6 +92,7 @@ const std::vector<CommandSpec>& AllCommands() {
         {"cgroup", "", OptionKind::kValue, "cgroup below the container's"},
         {"ignore-paused", "", OptionKind::kSwitch, "exec into a paused container as well"},
         {"detach", "d", OptionKind::kSwitch, "do not wait for it"},
+        {"pidfd-socket", "", OptionKind::kValue, "unix socket that gets its pidfd"},
         {"pid-file", "", OptionKind::kValue, "file that gets its pid"},
         {"console-socket", "", OptionKind::kValue, "unix socket that gets the terminal's master"},
         {"preserve-fds", "", OptionKind::kValue, "number of further descriptors to pass"}},

@@ -99,6 +99,15 @@ struct MemoryPolicy {
   std::vector<int> nodes;
 };
 
+// A class of service of the processor's caches and memory bandwidth (resctrl).
+struct IntelRdt {
+  std::string class_id;  // a directory's name, "/" for the root's class, or empty: the container's
+  std::string l3_cache_schema;
+  std::string memory_bandwidth_schema;
+  std::vector<std::string> schemata;  // lines, written last
+  bool monitoring = false;
+};
+
 struct NetDevice {
   std::string host_name;
   std::string container_name;
@@ -131,7 +140,7 @@ struct LaunchPlan {
   std::string mount_label;
   std::vector<std::pair<std::string, std::string>> sysctls;
   std::optional<uint64_t> personality;
-  std::string intel_rdt_json;  // linux.intelRdt as written; empty: none
+  std::optional<IntelRdt> intel_rdt;
   std::optional<MemoryPolicy> memory_policy;
   std::vector<NetDevice> net_devices;
 

@@ -173,6 +173,36 @@ void ReadMemoryPolicy(const Field& section, LaunchPlan& plan) {
   plan.memory_policy = std::move(policy);
 }
 
+void ReadIntelRdt(const Field& section, LaunchPlan& plan) {
+  if (!section.present()) return;
+  IntelRdt rdt;
+  const Field class_id = section.Get("closID");
+  rdt.class_id = class_id.String();
+  if (rdt.class_id == "." || rdt.class_id == ".." ||
+      (rdt.class_id != "/" && rdt.class_id.find_first_of("/\n") != std::string::npos)) {
+    return class_id.Fail(
+        absl::StrCat("not the name of a class of service: \"", rdt.class_id, "\""));
+  }
+  rdt.l3_cache_schema = section.Get("l3CacheSchema").String();
+  const Field bandwidth = section.Get("memBwSchema");
+  rdt.memory_bandwidth_schema = bandwidth.String();
+  if (!rdt.memory_bandwidth_schema.empty() &&
+      (!absl::StartsWith(rdt.memory_bandwidth_schema, "MB:") ||
+       absl::StrContains(rdt.memory_bandwidth_schema, "\n"))) {
+    return bandwidth.Fail("must be one line that begins with MB:");
+  }
+  const Field schemata = section.Get("schemata");
+  // One text in drafts of the specification, a list of lines since.
+  if (schemata.value().kind() == json::Kind::kString) {
+    rdt.schemata.push_back(schemata.String());
+  } else {
+    rdt.schemata = schemata.Strings();
+  }
+  rdt.monitoring = section.Get("enableMonitoring").Boolean() ||
+                   section.Get("enableCMT").Boolean() || section.Get("enableMBM").Boolean();
+  plan.intel_rdt = std::move(rdt);
+}
+
 void ReadNetDevices(const Field& section, LaunchPlan& plan) {
   section.ForEachMember([&](absl::string_view name, const Field& entry) {
     NetDevice device;
@@ -233,7 +263,11 @@ void ReadLinux(const Field& section, LaunchPlan& plan) {
   const Field seccomp = section.Get("seccomp");
   plan.seccomp_json = seccomp.RawObject();
   plan.seccomp_listener_path = seccomp.Get("listenerPath").String();
-  plan.seccomp_listener_metadata = seccomp.Get("listenerMetadata").String();
+  const Field metadata = seccomp.Get("listenerMetadata");
+  plan.seccomp_listener_metadata = metadata.String();
+  if (!plan.seccomp_listener_metadata.empty() && plan.seccomp_listener_path.empty()) {
+    metadata.Fail("needs a listenerPath");
+  }
   const Field masked = section.Get("maskedPaths");
   plan.masked_paths = ReadPaths(masked);
   const Field readonly = section.Get("readonlyPaths");
@@ -243,7 +277,8 @@ void ReadLinux(const Field& section, LaunchPlan& plan) {
   ReadSysctls(sysctl, plan);
   const Field personality = section.Get("personality");
   ReadPersonality(personality, plan);
-  plan.intel_rdt_json = section.Get("intelRdt").RawObject();
+  const Field intel_rdt = section.Get("intelRdt");
+  ReadIntelRdt(intel_rdt, plan);
   const Field memory_policy = section.Get("memoryPolicy");
   ReadMemoryPolicy(memory_policy, plan);
   const Field net_devices = section.Get("netDevices");

@@ -61,9 +61,17 @@ SeccompAction ReadAction(const Field& field) {
   return SeccompAction::kErrno;
 }
 
-std::optional<uint32_t> ReadErrno(const Field& field) {
+std::optional<uint32_t> ReadErrno(const Field& field, SeccompAction action) {
   std::optional<uint32_t> value = field.Uint32();
-  if (value && *value > 4095) field.Fail("must be at most 4095");
+  if (!value) return value;
+  // To SCMP_ACT_TRACE it is a message for the tracer.
+  if (action == SeccompAction::kTrace) {
+    if (*value > 0xffff) field.Fail("must be at most 65535");
+  } else if (action != SeccompAction::kErrno) {
+    field.Fail("is only for SCMP_ACT_ERRNO and SCMP_ACT_TRACE");
+  } else if (*value > 4095) {
+    field.Fail("must be at most 4095");
+  }
   return value;
 }
 
@@ -97,7 +105,7 @@ void ReadRule(const Field& entry, SeccompProfile& profile) {
   const Field action = entry.Get("action");
   rule.action = ReadAction(action);
   const Field errno_ret = entry.Get("errnoRet");
-  rule.errno_value = ReadErrno(errno_ret);
+  rule.errno_value = ReadErrno(errno_ret, rule.action);
   entry.Get("args").ForEach([&](const Field& argument) { ReadArgument(argument, rule); });
   profile.rules.push_back(std::move(rule));
 }
@@ -122,7 +130,7 @@ void ReadProfile(const Field& section, SeccompProfile& profile) {
   const Field default_action = section.Get("defaultAction");
   profile.default_action = ReadAction(default_action);
   const Field default_errno = section.Get("defaultErrnoRet");
-  profile.default_errno = ReadErrno(default_errno);
+  profile.default_errno = ReadErrno(default_errno, profile.default_action);
   section.Get("architectures").ForEach([&](const Field& entry) {
     std::string name = entry.String();
     for (absl::string_view known : kArchitectures) {

@@ -3,7 +3,8 @@
 
     BERTH_BIN=PREFIX/bin tests/fault/run.py [--long] [test_daemon_death.DaemonDeathTest.test_kill_9 ...]
 
-The short form takes a few minutes on two cores. --long uses the numbers that are promised: 50 containers, 200 cycles.
+The short form takes a few minutes on two cores. --long uses the numbers that are promised: 50 containers, 200 cycles of the daemon,
+1000 lives by berth-runtime (three times, in parallel workers: tests/fault/run.py --long test_runtime_cycles).
 """
 import importlib.util
 import os
