@@ -14,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/types/optional.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
 #include "base/status/errno_status.h"
@@ -37,6 +38,7 @@ absl::Status InheritCpuset(BorrowedFd parent, BorrowedFd directory) {
     BERTH_ASSIGN_OR_RETURN(std::string own, ReadFileAt(directory, file));
     if (!own.empty() && own != "\n") continue;
     BERTH_ASSIGN_OR_RETURN(std::string inherited, ReadFileAt(parent, file));
+    if (inherited == "\n") return absl::FailedPreconditionError("the parent's cpuset is empty");
     BERTH_RETURN_IF_ERROR(WriteControlFileAt(directory, file, inherited));
   }
   return absl::OkStatus();
@@ -57,12 +59,38 @@ void EnableControllers(BorrowedFd parent) {
   }
 }
 
+// Whether `directory` has every controller that the hierarchy's root has.
+bool HasAllControllers(const Hierarchy& hierarchy, BorrowedFd directory) {
+  const absl::StatusOr<std::string> all =
+      ReadFile(absl::StrCat(hierarchy.mount_point, "/cgroup.controllers"));
+  const absl::StatusOr<std::string> own = ReadFileAt(directory, "cgroup.controllers");
+  return all.ok() && own.ok() && *all == *own;
+}
+
+// The same in few calls, where all levels but the last are there and ready, as they are after the
+// first container. The last level may be left made when that turns out not to be so.
+absl::optional<UniqueFd> MakeAtOnce(const Hierarchy& hierarchy, const std::string& path,
+                                    bool cpuset, std::vector<std::string>& made) {
+  if (::mkdir(path.c_str(), 0755) != 0) return absl::nullopt;
+  made.push_back(path);
+  absl::StatusOr<UniqueFd> directory = OpenDirectory(path);
+  if (!directory.ok()) return absl::nullopt;
+  if (hierarchy.unified && !HasAllControllers(hierarchy, *directory)) return absl::nullopt;
+  if (cpuset) {
+    absl::StatusOr<UniqueFd> parent = OpenDirectory(path.substr(0, path.rfind('/')));
+    if (!parent.ok() || !InheritCpuset(*parent, *directory).ok()) return absl::nullopt;
+  }
+  return *std::move(directory);
+}
+
 // Makes `path` below `mount_point`, one level after the other, and opens it. `made` gets the levels
 // that were not there.
 absl::StatusOr<UniqueFd> MakeLevels(const Hierarchy& hierarchy, const std::string& path,
                                     std::vector<std::string>& made) {
   const bool cpuset = std::find(hierarchy.controllers.begin(), hierarchy.controllers.end(),
                                 "cpuset") != hierarchy.controllers.end();
+  absl::optional<UniqueFd> at_once = MakeAtOnce(hierarchy, path, cpuset, made);
+  if (at_once) return *std::move(at_once);
   std::string at = hierarchy.mount_point;
   BERTH_ASSIGN_OR_RETURN(UniqueFd parent, OpenDirectory(at));
   for (absl::string_view part :
@@ -254,6 +282,26 @@ absl::Status Cgroup::AddProcess(pid_t pid, Placement placement, absl::string_vie
   return absl::OkStatus();
 }
 
+absl::Status Cgroup::Delegate(uid_t uid) const {
+  const BorrowedFd directory = unified();
+  if (!directory.valid()) return absl::OkStatus();
+  if (::fchownat(directory.get(), "", uid, static_cast<gid_t>(-1), AT_EMPTY_PATH) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("give the cgroup to user ", uid));
+  }
+  const absl::StatusOr<std::string> listed = ReadFile("/sys/kernel/cgroup/delegate");
+  const std::string names =
+      listed.ok() ? *listed : "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
+  for (absl::string_view name : absl::StrSplit(names, '\n', absl::SkipEmpty())) {
+    const std::string file(name);
+    // A file of a controller that is not enabled here is not there.
+    if (::fchownat(directory.get(), file.c_str(), uid, static_cast<gid_t>(-1), 0) != 0 &&
+        errno != ENOENT) {
+      return ErrnoStatus(errno, absl::StrCat("give to user ", uid, " the cgroup's file"), file);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Cgroup::Apply(const spec::Resources& resources) const {
   return ApplyLimits(*this, resources);
 }
@@ -333,6 +381,7 @@ absl::Status Cgroup::Remove() {
           absl::StrCat("cgroup ", directory.path, " is being removed by systemd")));
       continue;
     }
+    if (::rmdir(directory.path.c_str()) == 0) continue;
     const size_t slash = directory.path.rfind('/');
     absl::StatusOr<UniqueFd> parent = OpenDirectory(directory.path.substr(0, slash));
     if (!parent.ok()) {

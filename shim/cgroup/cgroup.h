@@ -61,6 +61,10 @@ class Cgroup {
   enum class Placement { kEverywhere, kBesidesUnified };
   absl::Status AddProcess(pid_t pid, Placement placement, absl::string_view subpath = "") const;
 
+  // Makes `uid` the owner of the v2 directory and of those files in it that the kernel names for
+  // that. v1 groups are never given away.
+  absl::Status Delegate(uid_t uid) const;
+
   // Errors: as the kernel says, naming file and value; UNIMPLEMENTED where no controller can do it.
   absl::Status Apply(const spec::Resources& resources) const;
 

@@ -1,6 +1,7 @@
 #include "shim/cgroup/cgroup.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -142,6 +143,47 @@ TEST(CgroupTest, RefusesAGroupThatIsInUse) {
   ASSERT_EQ(::mkdir(absl::StrCat(group->paths().front(), "/below").c_str(), 0755), 0);
   EXPECT_EQ(group->Remove(), absl::OkStatus());
   EXPECT_TRUE(group->empty());
+}
+
+TEST(CgroupTest, RefusesAGroupThatIsFrozen) {
+  auto hierarchies = FindHierarchies();
+  ASSERT_TRUE(hierarchies.ok());
+  const std::string name = absl::StrCat("/runtime-frozen-", ::getpid());
+  auto group = Cgroup::Create(*hierarchies, name, "x");
+  ASSERT_TRUE(group.ok()) << group.status();
+  ASSERT_EQ(group->SetFrozen(FreezerState::kFrozen), absl::OkStatus());
+  auto second = Cgroup::Create(*hierarchies, name, "x");
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition) << second.status();
+  ASSERT_EQ(group->SetFrozen(FreezerState::kThawed), absl::OkStatus());
+  EXPECT_TRUE(Cgroup::Create(*hierarchies, name, "x").ok());
+  EXPECT_EQ(group->Remove(), absl::OkStatus());
+}
+
+// A group whose parents are there is made in one step, one whose parents are not level by level;
+// both can hold processes.
+TEST(CgroupTest, IsReadyForProcessesAtAnyDepth) {
+  auto hierarchies = FindHierarchies();
+  ASSERT_TRUE(hierarchies.ok());
+  const std::string top = absl::StrCat("/runtime-deep-", ::getpid());
+  for (const char* below : {"/a/b", "/a/c"}) {
+    auto group = Cgroup::Create(*hierarchies, top + below, "x");
+    ASSERT_TRUE(group.ok()) << group.status();
+    const pid_t child = ::fork();
+    if (child == 0) {
+      while (true) ::pause();
+    }
+    EXPECT_EQ(group->AddProcess(child, Cgroup::Placement::kEverywhere), absl::OkStatus());
+    for (const std::string& path : group->paths()) {
+      EXPECT_EQ(*ReadFile(path + "/cgroup.procs"), absl::StrCat(child, "\n")) << path;
+    }
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    EXPECT_EQ(group->Remove(), absl::OkStatus());
+  }
+  for (const Hierarchy& hierarchy : *hierarchies) {
+    ::rmdir(absl::StrCat(hierarchy.mount_point, top, "/a").c_str());
+    ::rmdir(absl::StrCat(hierarchy.mount_point, top).c_str());
+  }
 }
 
 }  // namespace

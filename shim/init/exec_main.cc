@@ -41,10 +41,11 @@ void RunExec(ExecPlan& plan) {
   }
   int root = RawOpen("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) report.Fail(errno, "open the container's root");
+  ProcessBuilder builder(report, plan.process);
+  builder.SetInitialAffinity();
   // In the cgroup before anything of the container's runs.
   report.Begin(Step::kJoinCgroup);
   report.Await(CommandKind::kPlaced);
-  ProcessBuilder builder(report, plan.process);
   builder.SetSession();
   rootfs::Console console;
   if (plan.process.process->terminal) {

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -84,7 +85,10 @@ class Init {
     sources_.assign(spec_.mounts.size(), -1);
     rootfs::OpenBindSources(report_, spec_, bundle_, plan_.id_maps, sources_);
     report_.Begin(Step::kRootfs);
-    rootfs::MakeParentPrivate(report_, plan_.root_path);
+    // A slave's mounts reach nobody either, and a root that is to follow the host's needs it so.
+    const bool follows =
+        spec_.NewNamespace(CLONE_NEWNS) && (spec_.rootfs_propagation & MS_SLAVE) != 0;
+    rootfs::SetParentPropagation(report_, plan_.root_path, follows ? MS_SLAVE : MS_PRIVATE);
     if (!plan_.rootfs_mounts.empty()) {
       rootfs::MountRootfs(report_, plan_.rootfs_mounts, plan_.root_path);
     } else {

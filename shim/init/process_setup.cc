@@ -91,6 +91,8 @@ void ProcessBuilder::SetSession() {
   }
 }
 
+void ProcessBuilder::SetInitialAffinity() { SetAffinity(report_, setup_.process->initial_cpus); }
+
 void ProcessBuilder::SetScheduling() {
   const spec::ProcessPlan& process = *setup_.process;
   if (process.scheduler || process.io_priority || !process.final_cpus.empty()) {

@@ -38,6 +38,7 @@ class ProcessBuilder {
   // setsid, keyring, scheduling, limits, personality, labels. `proc` is a descriptor of a procfs
   // that the image cannot have forged, or -1 without labels to write.
   void SetSession();
+  void SetInitialAffinity();  // execCPUAffinity's, before the cgroup is joined
   void SetScheduling();
   void SetLimits();
   void SetLabels(int proc);

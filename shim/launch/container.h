@@ -60,6 +60,7 @@ struct CreateOptions {
   std::string seccomp_cache_directory;  // mode 0700; empty: compile every time
   // Descriptors that the process gets as 3, 4, ...: runc's --preserve-fds.
   std::vector<UniqueFd> preserved_fds;
+  std::vector<std::string> environment;  // "NAME=value", behind the specification's
   // Of an earlier generation; joined in the place of a new network namespace. Empty: none.
   std::string network_namespace;
   // A listening SOCK_SEQPACKET socket. When valid, init waits there for the process that starts it

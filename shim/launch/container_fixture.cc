@@ -211,13 +211,13 @@ void ContainerTest::StopServing() {
 }
 
 Outcome ContainerTest::ExecPayload(const std::vector<std::string>& args, const std::string& program,
-                                   const std::string& members) {
+                                   const std::string& members, const std::string& cwd) {
   std::vector<std::string> all = {program};
   all.insert(all.end(), args.begin(), args.end());
   ExecOptions options;
   options.exec_id = "test";
   options.process_json = absl::StrCat("{", members, "\"args\":", Strings(all),
-                                      ",\"cwd\":\"/\",\"env\":[\"PATH=/bin\"]}");
+                                      ",\"cwd\":", json::Quote(cwd), ",\"env\":[\"PATH=/bin\"]}");
   auto out = MakePipe();
   options.stdio.out = std::move(out->write);
   absl::optional<absl::StatusOr<ExecProcess>> result;
@@ -264,6 +264,15 @@ std::string ContainerTest::HostFacts() {
 }
 
 bool ContainerTest::HasV2Only() { return ::access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0; }
+
+std::string ContainerTest::MountLine(const std::string& mountinfo, const std::string& point) {
+  std::string last = "no mount at " + point;
+  for (absl::string_view line : absl::StrSplit(mountinfo, '\n')) {
+    const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
+    if (fields.size() > 5 && fields[4] == point) last = std::string(line);
+  }
+  return last;
+}
 
 bool ContainerTest::HasResourceCapability() {
   constexpr int kSysResource = 24;

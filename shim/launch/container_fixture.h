@@ -72,7 +72,8 @@ class ContainerTest : public ::testing::Test {
   void StartServing(const std::vector<std::string>& args = {"serve"});
   void StopServing();
   Outcome ExecPayload(const std::vector<std::string>& args,
-                      const std::string& program = "/bin/payload", const std::string& members = "");
+                      const std::string& program = "/bin/payload", const std::string& members = "",
+                      const std::string& cwd = "/");
 
   absl::Status Await(absl::FunctionRef<void(Container::Done)> call);
   // Reaps the process of `pidfd`; its exit code, or 128 + signal.
@@ -82,6 +83,8 @@ class ContainerTest : public ::testing::Test {
   static bool HasV2Only();
   // Mounts, and leftovers of ours among cgroups and processes.
   std::string HostFacts();
+  // The line of mountinfo for `point`.
+  static std::string MountLine(const std::string& mountinfo, const std::string& point);
   static bool HasResourceCapability();
   static int CountDescriptors();
 

@@ -25,15 +25,6 @@ namespace {
 
 using absl::StrContains;
 
-// The line of mountinfo for `point`.
-std::string MountLine(const std::string& mountinfo, const std::string& point) {
-  for (absl::string_view line : absl::StrSplit(mountinfo, '\n')) {
-    const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
-    if (fields.size() > 5 && fields[4] == point) return std::string(line);
-  }
-  return "no mount at " + point;
-}
-
 int Shell(const std::string& command) { return std::system(command.c_str()); }
 
 class OciTest : public ContainerTest {

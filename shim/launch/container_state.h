@@ -43,6 +43,9 @@ struct ContainerState {
   int namespaces = 0;   // CLONE_NEW* that differ from ours, without pid
   bool user_namespace = false;
   bool terminal = false;
+  // execCPUAffinity of the container's own process: for execs that bring none.
+  std::vector<int> exec_initial_cpus;
+  std::vector<int> exec_final_cpus;
   OomScorePolicy oom_score_policy = OomScorePolicy::kClamp;
   std::vector<StepTime> latency;
   std::vector<std::string> warnings;

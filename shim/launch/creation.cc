@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
@@ -40,6 +41,25 @@ constexpr int kJoinable = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWU
                           CLONE_NEWCGROUP | CLONE_NEWTIME;
 constexpr size_t kMaxSpecBytes = 16u << 20;
 constexpr absl::Duration kSystemdPatience = absl::Seconds(30);
+
+// Who may manage the container's own group: the user that its process is on the host, where the
+// container sees nothing but that group and may write to it.
+std::optional<uid_t> DelegateTo(const spec::LaunchPlan& plan) {
+  const bool writable =
+      std::any_of(plan.mounts.begin(), plan.mounts.end(), [](const spec::MountPlan& mount) {
+        return (mount.type == "cgroup" || mount.type == "cgroup2") &&
+               (mount.attributes.set & MOUNT_ATTR_RDONLY) == 0;
+      });
+  if (!writable || !plan.NewNamespace(CLONE_NEWCGROUP)) return std::nullopt;
+  if (plan.FindNamespace(CLONE_NEWUSER) == nullptr) return plan.process.uid;
+  for (const spec::IdMapping& mapping : plan.uid_mappings) {
+    if (plan.process.uid >= mapping.container_id &&
+        plan.process.uid - mapping.container_id < mapping.size) {
+      return mapping.host_id + (plan.process.uid - mapping.container_id);
+    }
+  }
+  return std::nullopt;
+}
 
 bool ShowsCgroups(const spec::LaunchPlan& plan) {
   return std::any_of(plan.mounts.begin(), plan.mounts.end(), [](const spec::MountPlan& mount) {
@@ -119,6 +139,11 @@ absl::Status Creation::CheckSupported(const spec::LaunchPlan& plan) const {
     BERTH_ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
     BERTH_RETURN_IF_ERROR(cgroup::FindResctrl(mounts).status()) << "config.json";
   }
+  if (!plan.mount_label.empty() && ::access("/sys/fs/selinux/enforce", F_OK) != 0) {
+    return absl::UnimplementedError(absl::StrCat("config.json: $.linux.mountLabel asks for \"",
+                                                 plan.mount_label,
+                                                 "\", but SELinux is not active here"));
+  }
   if (options_.cgroup_driver == CgroupDriver::kSystemd) return cgroup::CheckSystemdRuns();
   return absl::OkStatus();
 }
@@ -131,6 +156,9 @@ absl::Status Creation::Prepare() {
                          ReadFile(absl::StrCat(options_.bundle, "/config.json"), kMaxSpecBytes));
   BERTH_ASSIGN_OR_RETURN(spec::LaunchPlan plan, spec::ParseSpec(std::move(json)));
   plan_ = std::make_unique<spec::LaunchPlan>(std::move(plan));
+  for (std::string& variable : options_.environment) {
+    plan_->process.env.push_back(std::move(variable));
+  }
   for (spec::NamespacePlan& ns : plan_->namespaces) {
     // One that a user namespace of the container's own owned has gone with it.
     if (ns.clone_flag == CLONE_NEWNET && ns.path.empty() &&
@@ -175,6 +203,10 @@ void Creation::RememberForLater() {
   gid_mappings_ = plan_->gid_mappings;
   oom_score_ = plan_->process.oom_score_adj;
   state_.intel_rdt = plan_->intel_rdt;
+  // The specification has it for execs only: init keeps what it was born with.
+  state_.exec_initial_cpus = std::exchange(plan_->process.initial_cpus, {});
+  state_.exec_final_cpus = std::exchange(plan_->process.final_cpus, {});
+  delegate_to_ = DelegateTo(*plan_);
 }
 
 absl::Status Creation::PlanInit() {
@@ -309,6 +341,9 @@ absl::Status Creation::MakeCgroup(cgroup::Cgroup::Occupied occupied) {
   }
   BERTH_RETURN_IF_ERROR(state_.cgroup.Apply(resources_));
   resources_ = spec::Resources();
+  if (unified_only_ && delegate_to_.value_or(0) != 0) {
+    BERTH_RETURN_IF_ERROR(state_.cgroup.Delegate(*delegate_to_));
+  }
   Note("make the cgroup");
   return absl::OkStatus();
 }

@@ -83,6 +83,7 @@ class Creation {
   std::vector<spec::IdMapping> gid_mappings_;
   spec::Resources resources_;
   std::optional<int> oom_score_;
+  std::optional<uid_t> delegate_to_;
   std::string seccomp_json_;
   std::string cgroups_path_;
   std::optional<cgroup::SystemdUnit> unit_;  // with the systemd driver

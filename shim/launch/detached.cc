@@ -196,6 +196,8 @@ absl::Status AdoptState(const CleanupRecord& record, const std::string& seccomp_
   state.user_namespace = (state.namespaces & CLONE_NEWUSER) != 0;
   state.seccomp_agent = {plan.seccomp_listener_path, plan.seccomp_listener_metadata};
   state.terminal = plan.process.terminal;
+  state.exec_initial_cpus = plan.process.initial_cpus;
+  state.exec_final_cpus = plan.process.final_cpus;
   state.keyring = absl::StrCat("_ses.", state.id);
   if (plan.seccomp_json.empty()) return absl::OkStatus();
   absl::StatusOr<UniqueFd> cached = security::OpenCachedSeccomp(

@@ -45,8 +45,12 @@ void ExecJob::Begin() {
 }
 
 absl::Status ExecJob::Launch() {
-  BERTH_ASSIGN_OR_RETURN(const spec::ProcessPlan process,
+  BERTH_ASSIGN_OR_RETURN(spec::ProcessPlan process,
                          spec::ParseProcess(std::move(options_.process_json), state_.warnings));
+  if (process.initial_cpus.empty() && process.final_cpus.empty()) {
+    process.initial_cpus = state_.exec_initial_cpus;
+    process.final_cpus = state_.exec_final_cpus;
+  }
   BERTH_ASSIGN_OR_RETURN(SocketPair sockets, MakeSocketPair(SOCK_SEQPACKET));
   BERTH_ASSIGN_OR_RETURN(const UniqueFd null, OpenFile("/dev/null", O_RDWR));
   init::ExecPlan plan;

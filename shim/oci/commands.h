@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/os/unique_fd.h"
 #include "shim/launch/container.h"
 #include "shim/oci/arguments.h"
 #include "shim/oci/log.h"
@@ -21,6 +22,8 @@ struct CommandContext {
   launch::CgroupDriver cgroup_driver;
   Options options;                     // the command's own
   std::vector<std::string> arguments;  // behind its options
+  // Of the caller for the container, taken before anything of ours could be among them.
+  std::vector<UniqueFd> preserved_fds = {};
 };
 
 using Command = absl::StatusOr<int> (*)(CommandContext& context);

@@ -28,7 +28,7 @@ absl::StatusOr<std::string> BundlePath(const CommandContext& context) {
   return std::string(path);
 }
 
-absl::StatusOr<launch::CreateOptions> ToCreateOptions(const CommandContext& context,
+absl::StatusOr<launch::CreateOptions> ToCreateOptions(CommandContext& context,
                                                       const std::string& id,
                                                       const std::string& bundle) {
   launch::CreateOptions options;
@@ -39,7 +39,13 @@ absl::StatusOr<launch::CreateOptions> ToCreateOptions(const CommandContext& cont
   if (context.options.Has("no-pivot")) options.root_switch = launch::RootSwitch::kMoveMount;
   if (context.options.Has("no-new-keyring")) options.keyring = launch::Keyring::kInherit;
   BERTH_ASSIGN_OR_RETURN(options.stdio, InheritedStdio());
-  BERTH_ASSIGN_OR_RETURN(options.preserved_fds, PreservedDescriptors(context.options));
+  options.preserved_fds = std::move(context.preserved_fds);
+  if (const int listening = ListenDescriptors(); listening > 0) {
+    // The container's program is the one that is to listen now, and is the first of its pids.
+    options.environment = {absl::StrCat("LISTEN_FDS=", listening), "LISTEN_PID=1"};
+    const char* names = ::getenv("LISTEN_FDNAMES");
+    if (names != nullptr) options.environment.push_back(absl::StrCat("LISTEN_FDNAMES=", names));
+  }
   return options;
 }
 

@@ -127,7 +127,7 @@ absl::StatusOr<int> RunExec(CommandContext& context) {
     BERTH_ASSIGN_OR_RETURN(options.process_json, ProcessFromOptions(context, record));
   }
   BERTH_ASSIGN_OR_RETURN(options.stdio, InheritedStdio());
-  BERTH_ASSIGN_OR_RETURN(options.preserved_fds, PreservedDescriptors(context.options));
+  options.preserved_fds = std::move(context.preserved_fds);
   options.cgroup_subpath = context.options.Get("cgroup");
   BERTH_ASSIGN_OR_RETURN(std::unique_ptr<Loop> loop, Loop::Create());
   BERTH_ASSIGN_OR_RETURN(

@@ -37,14 +37,18 @@ absl::StatusOr<launch::Stdio> InheritedStdio() {
   return stdio;
 }
 
-absl::StatusOr<std::vector<UniqueFd>> PreservedDescriptors(const Options& options) {
+int ListenDescriptors() {
+  int count = 0;
+  const char* text = ::getenv("LISTEN_FDS");
+  return text != nullptr && absl::SimpleAtoi(text, &count) && count > 0 ? count : 0;
+}
+
+absl::StatusOr<std::vector<UniqueFd>> PreservedDescriptors(const Options& options, int listening) {
   int count = 0;
   if (options.Has("preserve-fds") && !absl::SimpleAtoi(options.Get("preserve-fds"), &count)) {
     return absl::InvalidArgumentError("--preserve-fds: expected a number");
   }
-  int listen = 0;
-  const char* listen_fds = ::getenv("LISTEN_FDS");
-  if (listen_fds != nullptr && absl::SimpleAtoi(listen_fds, &listen)) count += listen;
+  count += listening;
   std::vector<UniqueFd> preserved;
   for (int fd = 3; fd < 3 + count; ++fd) {
     BERTH_ASSIGN_OR_RETURN(UniqueFd copy, DupFd(BorrowedFd(fd)),

@@ -21,8 +21,10 @@ absl::Status AwaitStatus(Loop& loop, absl::FunctionRef<void(launch::Container::D
 
 // Copies of our own standard descriptors.
 absl::StatusOr<launch::Stdio> InheritedStdio();
-// --preserve-fds N: 3 to N+2; plus those of LISTEN_FDS.
-absl::StatusOr<std::vector<UniqueFd>> PreservedDescriptors(const Options& options);
+// How many descriptors from 3 on a service manager has passed for the container: LISTEN_FDS.
+int ListenDescriptors();
+// --preserve-fds N: 3 to N+2; behind the `listening` first ones.
+absl::StatusOr<std::vector<UniqueFd>> PreservedDescriptors(const Options& options, int listening);
 
 // Waits for the process of `pidfd`, handing on signals to it and carrying its terminal when it has
 // one. Its exit status, or 128 plus the signal that ended it. The process must be a child of ours.

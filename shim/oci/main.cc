@@ -11,6 +11,7 @@
 #include "base/status/status_macros.h"
 #include "shim/oci/arguments.h"
 #include "shim/oci/commands.h"
+#include "shim/oci/foreground.h"
 #include "shim/oci/log.h"
 #include "shim/oci/state_store.h"
 #include "shim/security/self_image.h"
@@ -220,14 +221,18 @@ absl::StatusOr<int> Dispatch(const Options& global, const Log& log, const Comman
                                                    : launch::CgroupDriver::kCgroupfs;
   // What clones into a container must not be there to be overwritten.
   const absl::string_view name = command.name;
+  std::vector<UniqueFd> preserved;
   if (name == "create" || name == "run" || name == "exec") {
     BERTH_RETURN_IF_ERROR(security::ProtectSelfImage(argv));
+    BERTH_ASSIGN_OR_RETURN(preserved,
+                           PreservedDescriptors(options, name == "exec" ? 0 : ListenDescriptors()));
   }
   CommandContext context{store,
                          log,
                          driver,
                          std::move(options),
-                         {words.begin() + static_cast<std::ptrdiff_t>(at), words.end()}};
+                         {words.begin() + static_cast<std::ptrdiff_t>(at), words.end()},
+                         std::move(preserved)};
   return command.run(context);
 }
 

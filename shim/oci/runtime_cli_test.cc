@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -60,25 +61,31 @@ class RuntimeCliTest : public ::testing::Test {
                     .ok());
   }
 
-  Result Run(std::vector<std::string> arguments) {
+  absl::StatusOr<ChildProcess> Start(const std::vector<std::string>& arguments,
+                                     const std::string& output) {
     SpawnOptions options;
-    options.executable = "shim/oci/berth-runtime";
+    options.executable = program_;
     options.arguments = {
         "berth-runtime", "--root", directory_ + "/state", "--log", directory_ + "/log",
         "--log-format",  "json"};
     options.arguments.insert(options.arguments.end(), arguments.begin(), arguments.end());
     // A file, because a container in the background keeps its end of a pipe.
-    const std::string output = directory_ + "/output";
-    UniqueFd file = *OpenFile(output, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    UniqueFd file =
+        *OpenFile(absl::StrCat(directory_, "/", output), O_RDWR | O_CREAT | O_TRUNC, 0600);
+    options.environment = environment_;
     options.descriptors = {{1, file.get()}, {2, file.get()}};
-    auto child = Spawn(options);
+    options.descriptors.insert(options.descriptors.end(), descriptors_.begin(), descriptors_.end());
+    return Spawn(options);
+  }
+  Result Run(const std::vector<std::string>& arguments) {
+    auto child = Start(arguments, "output");
     Result result;
     EXPECT_TRUE(child.ok()) << child.status();
     if (!child.ok()) return result;
     auto ended = child->Wait(absl::Seconds(30));
     EXPECT_TRUE(ended.ok()) << ended.status();
     if (ended.ok()) result.code = ended->ExitCode();
-    result.out = *ReadFile(output);
+    result.out = Read("output");
     return result;
   }
 
@@ -95,7 +102,34 @@ class RuntimeCliTest : public ::testing::Test {
     return false;
   }
 
+  // The descriptor that somebody sends to `listener`, and the text that comes with it.
+  static UniqueFd ReceiveDescriptor(BorrowedFd listener, std::string& text) {
+    const UniqueFd connection(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!connection.valid()) return UniqueFd();
+    char name[64];
+    struct iovec part = {name, sizeof(name)};
+    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    struct msghdr message = {};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    const ssize_t size = ::recvmsg(connection.get(), &message, MSG_CMSG_CLOEXEC);
+    struct cmsghdr* header = CMSG_FIRSTHDR(&message);
+    if (size <= 0 || header == nullptr) return UniqueFd();
+    text.assign(name, static_cast<size_t>(size));
+    int fd = -1;
+    ::memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+    return UniqueFd(fd);
+  }
+  std::string Read(const std::string& name) {
+    return *ReadFile(absl::StrCat(directory_, "/", name));
+  }
+
   std::string directory_;
+  std::string program_ = "shim/oci/berth-runtime";
+  std::vector<std::string> environment_;
+  std::vector<std::pair<int, int>> descriptors_;
 };
 
 TEST_F(RuntimeCliTest, RunPrintsAndReturnsTheExitStatus) {
@@ -177,26 +211,182 @@ TEST_F(RuntimeCliTest, SendsTheTerminalToTheConsoleSocket) {
   ASSERT_EQ(
       Run({"create", "-b", directory_, "--console-socket", directory_ + "/console.sock", "c"}).code,
       0);
-  const UniqueFd connection(::accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC));
-  ASSERT_TRUE(connection.valid());
-  char name[64];
-  struct iovec part = {name, sizeof(name)};
-  alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  struct msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  ASSERT_GT(::recvmsg(connection.get(), &message, MSG_CMSG_CLOEXEC), 0);
-  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
-  ASSERT_NE(header, nullptr);
-  int fd = -1;
-  ::memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-  const UniqueFd master(fd);
+  std::string name;
+  const UniqueFd master = ReceiveDescriptor(*listener, name);
+  ASSERT_TRUE(master.valid());
   ASSERT_EQ(Run({"start", "c"}).code, 0);
   char text[512] = "";
   ASSERT_GT(::read(master.get(), text, sizeof(text) - 1), 0);
   EXPECT_TRUE(absl::StrContains(text, "tty=/dev/pts/0")) << text;
+}
+
+TEST_F(RuntimeCliTest, SendsPidFdsToTheirSocket) {
+  WriteConfig(R"("serve")");
+  const std::string socket = directory_ + "/pidfd.sock";
+  auto listener = ListenUnix(socket, 0600, 2);
+  ASSERT_TRUE(listener.ok());
+  auto received_pid = [&] {
+    std::string text;
+    const UniqueFd pidfd = ReceiveDescriptor(*listener, text);
+    if (!pidfd.valid()) return std::string("none");
+    const std::string info = *ReadFile(absl::StrCat("/proc/self/fdinfo/", pidfd.get()));
+    const size_t at = info.find("\nPid:\t");
+    return at == std::string::npos ? info : info.substr(at + 6, info.find('\n', at + 1) - at - 6);
+  };
+  ASSERT_EQ(Run({"create", "-b", directory_, "--pidfd-socket", socket, "--pid-file",
+                 directory_ + "/pid", "c"})
+                .code,
+            0);
+  EXPECT_EQ(received_pid(), Read("pid"));
+  ASSERT_EQ(Run({"start", "c"}).code, 0);
+  Result exec = Run({"exec", "-d", "--pidfd-socket", socket, "--pid-file", directory_ + "/pid2",
+                     "c", "payload", "sleep", "100"});
+  ASSERT_EQ(exec.code, 0) << exec.out;
+  EXPECT_EQ(received_pid(), Read("pid2"));
+  EXPECT_EQ(Run({"delete", "-f", "c"}).code, 0);
+  ASSERT_EQ(Run({"run", "-d", "-b", directory_, "--pidfd-socket", socket, "c"}).code, 0);
+  EXPECT_TRUE(absl::StrContains(Run({"ps", "-f", "json", "c"}).out, received_pid()));
+  EXPECT_EQ(Run({"delete", "-f", "c"}).code, 0);
+  const Result nobody = Run({"create", "-b", directory_, "--pidfd-socket", "/nowhere", "c"});
+  EXPECT_EQ(nobody.code, 1);
+  EXPECT_TRUE(absl::StrContains(nobody.out, "--pidfd-socket")) << nobody.out;
+  EXPECT_EQ(StatusOf("c"), "none");
+}
+
+TEST_F(RuntimeCliTest, PassesTheDescriptorsThatItIsToldTo) {
+  WriteConfig(R"("cat","/proc/self/fd/3",";","cat","/proc/self/fd/4",";","env",";","fds")");
+  for (const char* name : {"first", "second"}) {
+    ASSERT_TRUE(ReplaceFileAt(BorrowedFd(AT_FDCWD), absl::StrCat(directory_, "/", name),
+                              absl::StrCat(name, " file\n"), 0644, Durability::kUnsynced)
+                    .ok());
+  }
+  const UniqueFd first = *OpenFile(directory_ + "/first", O_RDONLY);
+  const UniqueFd second = *OpenFile(directory_ + "/second", O_RDONLY);
+  descriptors_ = {{3, first.get()}, {4, second.get()}};
+  // Those of a service manager come first and are told to the program.
+  environment_ = {"LISTEN_FDS=1", "LISTEN_FDNAMES=web"};
+  Result run = Run({"run", "-b", directory_, "--preserve-fds", "1", "c"});
+  EXPECT_TRUE(absl::StartsWith(run.out, "first file\nsecond file\n")) << run.out;
+  for (const char* variable : {"LISTEN_FDS=1\n", "LISTEN_PID=1\n", "LISTEN_FDNAMES=web\n"}) {
+    EXPECT_TRUE(absl::StrContains(run.out, variable)) << run.out;
+  }
+  EXPECT_FALSE(absl::StrContains(run.out, "\n5 ")) << run.out;
+  environment_.clear();
+  run =
+      Run({"run", "-b", directory_, "--preserve-fds", "2", "--no-pivot", "--no-new-keyring", "c"});
+  EXPECT_TRUE(absl::StartsWith(run.out, "first file\nsecond file\n")) << run.out;
+  EXPECT_FALSE(absl::StrContains(run.out, "LISTEN_")) << run.out;
+  // More than there are is an error that says which.
+  descriptors_.clear();
+  run = Run({"run", "-b", directory_, "--preserve-fds", "2", "c"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_TRUE(absl::StrContains(run.out, "--preserve-fds: descriptor 3")) << run.out;
+}
+
+TEST_F(RuntimeCliTest, ExecTakesEveryOption) {
+  WriteConfig(R"("serve")");
+  ASSERT_EQ(Run({"run", "-d", "-b", directory_, "c"}).code, 0);
+  Result exec =
+      Run({"exec", "--user", "5:6", "-g", "8", "-g", "9", "--cap", "CAP_KILL", "--no-new-privs",
+           "c", "payload", "ids", ";", "status", "CapBnd", ";", "status", "NoNewPrivs"});
+  EXPECT_TRUE(absl::StrContains(exec.out, "groups=8,9\n")) << exec.out;
+  EXPECT_TRUE(absl::StrContains(exec.out, "CapBnd:\t0000000000000020\n")) << exec.out;
+  EXPECT_TRUE(absl::StrContains(exec.out, "NoNewPrivs:\t1\n")) << exec.out;
+  exec = Run({"exec", "--tty", "c", "payload", "tty"});
+  EXPECT_TRUE(absl::StrContains(exec.out, "tty=/dev/pts/0")) << exec.out;
+  exec = Run({"exec", "--apparmor", "no-such-profile", "c", "payload", "true"});
+  EXPECT_EQ(exec.code, 255);
+  EXPECT_TRUE(absl::StrContains(exec.out, "no-such-profile")) << exec.out;
+  // Below the container's own group, where somebody made one.
+  const auto groups = json::Document::Parse(Read("state/c/state.json"));
+  ASSERT_TRUE(groups.ok());
+  for (auto path : groups->root().Find("cgroupPaths")) {
+    ASSERT_EQ(::mkdir(absl::StrCat(path.value().text(), "/sub").c_str(), 0755), 0);
+  }
+  if (::access("/sys/fs/cgroup/cgroup.controllers", F_OK) != 0) {
+    for (const char* file : {"cpuset.cpus", "cpuset.mems"}) {
+      for (auto path : groups->root().Find("cgroupPaths")) {
+        const std::string group(path.value().text());
+        const auto inherited = ReadFile(absl::StrCat(group, "/", file));
+        if (!inherited.ok()) continue;
+        ASSERT_TRUE(
+            WriteControlFileAt(BorrowedFd(AT_FDCWD), absl::StrCat(group, "/sub/", file), *inherited)
+                .ok());
+      }
+    }
+    exec = Run({"exec", "--cgroup", "/sub", "c", "payload", "cat", "/proc/self/cgroup"});
+    EXPECT_TRUE(absl::StrContains(exec.out, absl::StrCat(directory_.substr(5), "/sub\n")))
+        << exec.out;
+  }
+  ASSERT_EQ(
+      Run({"exec", "-d", "--pid-file", directory_ + "/pid", "c", "payload", "sleep", "100"}).code,
+      0);
+  EXPECT_TRUE(absl::StrContains(Run({"ps", "-f", "json", "c"}).out, Read("pid")));
+  ASSERT_EQ(Run({"pause", "c"}).code, 0);
+  // It waits in the frozen group.
+  auto waiting = Start({"exec", "--ignore-paused", "c", "payload", "exit", "5"}, "waiting");
+  ASSERT_TRUE(waiting.ok()) << waiting.status();
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  auto processes = [&] {
+    const std::string pids = Run({"ps", "-f", "json", "c"}).out;
+    return std::count(pids.begin(), pids.end(), ',') + 1;
+  };
+  while (processes() < 3 && absl::Now() < deadline) {
+  }
+  ASSERT_EQ(Run({"resume", "c"}).code, 0);
+  auto ended = waiting->Wait(absl::Seconds(10));
+  ASSERT_TRUE(ended.ok()) << ended.status();
+  EXPECT_EQ(ended->ExitCode(), 5);
+  EXPECT_TRUE(absl::StrContains(Run({"state", "c"}).out, "\"who\": \"me\""));
+  EXPECT_EQ(Run({"kill", "--all", "c", "KILL"}).code, 0);
+  EXPECT_TRUE(Becomes("stopped"));
+  EXPECT_EQ(Run({"delete", "c"}).code, 0);
+}
+
+// CVE-2024-21626: no descriptor of the runtime's is a way out for a working directory.
+TEST_F(RuntimeCliTest, AnExecsWorkingDirectoryStaysInside) {
+  WriteConfig(R"("serve")");
+  ASSERT_EQ(Run({"run", "-d", "-b", directory_, "c"}).code, 0);
+  for (int fd = 3; fd < 14; ++fd) {
+    const Result exec = Run({"exec", "--cwd", absl::StrCat("/proc/self/fd/", fd), "c", "payload",
+                             "cwd", ";", "ls", ".."});
+    if (exec.code != 0) continue;
+    EXPECT_TRUE(absl::StartsWith(exec.out, "/\n")) << fd << exec.out;
+    EXPECT_FALSE(absl::StrContains(exec.out, "boot\n")) << fd << exec.out;
+  }
+}
+
+// CVE-2019-5736: a hostile container gets hold of the runtime's program while it enters, and writes
+// to it when nobody runs it any more. Here it has every capability, and gets the runtime to execute
+// its own program inside.
+TEST_F(RuntimeCliTest, ItsProgramCannotBeOverwrittenFromInside) {
+  program_ = directory_ + "/runtime";
+  const std::string image = *ReadFile("shim/oci/berth-runtime");
+  ASSERT_TRUE(
+      ReplaceFileAt(BorrowedFd(AT_FDCWD), program_, image, 0755, Durability::kUnsynced).ok());
+  ASSERT_TRUE(ReplaceFileAt(BorrowedFd(AT_FDCWD), directory_ + "/rootfs/bin/evil",
+                            "#!/proc/self/exe --help\n", 0755, Durability::kUnsynced)
+                  .ok());
+  const std::string all =
+      R"(["CAP_SYS_PTRACE","CAP_DAC_OVERRIDE","CAP_DAC_READ_SEARCH","CAP_SYS_ADMIN"])";
+  WriteConfig(R"("hunt")", absl::StrCat(R"("capabilities":{"bounding":)", all, R"(,"permitted":)",
+                                        all, R"(,"effective":)", all, "},"));
+  const Result started = Run({"run", "-d", "-b", directory_, "c"});
+  ASSERT_EQ(started.code, 0) << started.out;
+  // Its output goes on into the file of the command that started it.
+  ASSERT_EQ(::rename((directory_ + "/output").c_str(), (directory_ + "/hunt").c_str()), 0);
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  int entered = 0;
+  while (!absl::StrContains(Read("hunt"), "held\n") && absl::Now() < deadline) {
+    Run({"exec", "c", "/bin/evil"});
+    Run({"exec", "c", "/proc/self/exe", "features"});
+    ++entered;
+  }
+  EXPECT_TRUE(absl::StrContains(Read("hunt"), "held\n")) << "the attack did not come to pass";
+  for (int i = 0; i < 10; ++i) Run({"exec", "c", "/bin/evil"});
+  EXPECT_FALSE(absl::StrContains(Read("hunt"), "overwritten")) << Read("hunt");
+  EXPECT_EQ(Run({"delete", "-f", "c"}).code, 0);
+  EXPECT_TRUE(*ReadFile(program_) == image) << "the runtime's program has changed";
 }
 
 TEST_F(RuntimeCliTest, DebugTellsWhereTheTimeWent) {

@@ -17,17 +17,17 @@ void SetRootPropagation(init::Reporter& report, uint64_t flags) {
   }
 }
 
-void MakeParentPrivate(init::Reporter& report, const std::string& path) {
+void SetParentPropagation(init::Reporter& report, const std::string& path, unsigned long flag) {
   // Only a mount's own root takes a propagation: walk up until one is met.
   char at[4096];
-  if (path.size() >= sizeof(at)) report.Fail(ENAMETOOLONG, "make private", path);
+  if (path.size() >= sizeof(at)) report.Fail(ENAMETOOLONG, "set the propagation of", path);
   ::memcpy(at, path.c_str(), path.size() + 1);
   while (true) {
-    if (::mount(nullptr, at, nullptr, MS_PRIVATE, nullptr) == 0) return;
-    if (errno != EINVAL) report.Fail(errno, "make private the mount of", path);
+    if (::mount(nullptr, at, nullptr, flag, nullptr) == 0) return;
+    if (errno != EINVAL) report.Fail(errno, "set the propagation of the mount of", path);
     char* slash = ::strrchr(at, '/');
     if (slash == nullptr || ::strcmp(at, "/") == 0) {
-      report.Fail(EINVAL, "make private the mount of", path);
+      report.Fail(EINVAL, "set the propagation of the mount of", path);
     }
     slash[slash == at ? 1 : 0] = '\0';
   }

@@ -17,8 +17,9 @@ namespace berth::rootfs {
 // mounted.
 void SetRootPropagation(init::Reporter& report, uint64_t flags);
 
-// Makes the mount that holds `path` private: neither the rootfs mount nor pivot_root may propagate.
-void MakeParentPrivate(init::Reporter& report, const std::string& path);
+// Gives the mount that holds `path` a propagation, MS_PRIVATE or MS_SLAVE: neither the rootfs mount
+// nor pivot_root may propagate.
+void SetParentPropagation(init::Reporter& report, const std::string& path, unsigned long flag);
 
 // Binds `path` onto itself, so that it is a mount and can become the root.
 void BindOnItself(init::Reporter& report, const std::string& path);

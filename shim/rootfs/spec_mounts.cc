@@ -177,10 +177,17 @@ void MountCgroups(init::Reporter& report, const spec::MountPlan& mount,
   context.ensure_cgroup();
   const int target = OpenOrMakeTarget(report, context.root, mount.destination.c_str(),
                                       TargetKind::kDirectory, RESOLVE_NO_SYMLINKS);
-  if (context.cgroups->size() == 1 && context.cgroups->front().name.empty()) {
-    MountHierarchy(report, mount, context, context.cgroups->front(), target);
+  // Options such as nsdelegate are the whole hierarchy's: the host has chosen them, and the kernel
+  // takes none from a cgroup namespace.
+  for (const CgroupView& view : *context.cgroups) {
+    if (!view.unified || (mount.type != "cgroup2" && context.cgroups->size() > 1)) continue;
+    MountHierarchy(report, mount, context, view, target);
     ::close(target);
     return;
+  }
+  if (mount.type == "cgroup2") {
+    report.FailFormat(ENODEV, "mount cgroup2 on \"%s\": this host has no such hierarchy (ENODEV)",
+                      mount.destination.c_str());
   }
   const std::vector<std::string> data = {"mode=755"};
   FilesystemRequest request;

@@ -181,17 +181,21 @@ std::vector<struct sock_filter> UnknownCallsPrologue(const spec::SeccompProfile&
   return prologue;
 }
 
+constexpr uint32_t kWaitKillable = 1u << 5;  // SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+
 uint32_t FlagBits(const spec::SeccompProfile& profile) {
   uint32_t bits = 0;
   for (const std::string& name : profile.flags) {
     if (name == "SECCOMP_FILTER_FLAG_TSYNC") bits |= SECCOMP_FILTER_FLAG_TSYNC;
     if (name == "SECCOMP_FILTER_FLAG_LOG") bits |= SECCOMP_FILTER_FLAG_LOG;
     if (name == "SECCOMP_FILTER_FLAG_SPEC_ALLOW") bits |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-    if (name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") bits |= 1u << 5;
+    if (name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") bits |= kWaitKillable;
   }
   for (const spec::SeccompRule& rule : profile.rules) {
     if (rule.action == SeccompAction::kNotify) bits |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
   }
+  // It speaks of notifications, and the kernel refuses it in a filter that sends none.
+  if ((bits & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0) bits &= ~kWaitKillable;
   return bits;
 }
 

@@ -59,8 +59,7 @@ struct FilesystemWord {
   absl::string_view opposite;
 };
 constexpr FilesystemWord kFilesystemWords[] = {
-    {"sync", "async"},          {"dirsync", ""},   {"mand", "nomand"}, {"lazytime", "nolazytime"},
-    {"iversion", "noiversion"}, {"silent", "loud"}};
+    {"sync", "async"}, {"dirsync", ""}, {"mand", "nomand"}, {"lazytime", "nolazytime"}};
 
 void Change(const AttributeWord& word, AttributeChange& change) {
   change.set = (change.set & ~word.clear) | word.set;
@@ -110,9 +109,14 @@ bool ApplyFilesystemFlag(absl::string_view option, MountPlan& mount) {
   return false;
 }
 
+// Bits of mount(2) that fsconfig(2) has no word for: how loud the kernel's log is, and a counter
+// that filesystems keep by themselves today.
+constexpr absl::string_view kWordsWithoutEffect[] = {"silent", "loud", "iversion", "noiversion",
+                                                     "defaults"};
+
 constexpr absl::string_view kOtherWords[] = {
-    "bind",  "rbind",  "remount",      "defaults",      "acl",          "noacl",
-    "idmap", "ridmap", "src-nofollow", "dest-nofollow", "copy-symlink", "tmpcopyup"};
+    "bind",   "rbind",        "remount",       "acl",          "noacl",    "idmap",
+    "ridmap", "src-nofollow", "dest-nofollow", "copy-symlink", "tmpcopyup"};
 
 }  // namespace
 
@@ -136,7 +140,9 @@ void ApplyMountOption(absl::string_view option, MountPlan& mount) {
     mount.copy_symlink = true;
   } else if (option == "tmpcopyup") {
     mount.copy_up = true;
-  } else if (option != "defaults" && !option.empty()) {
+  } else if (!option.empty() &&
+             std::find(std::begin(kWordsWithoutEffect), std::end(kWordsWithoutEffect), option) ==
+                 std::end(kWordsWithoutEffect)) {
     mount.data.emplace_back(option);
   }
 }
@@ -156,6 +162,7 @@ std::vector<std::string> KnownMountOptions() {
     if (!word.opposite.empty()) names.emplace_back(word.opposite);
   }
   for (absl::string_view word : kOtherWords) names.emplace_back(word);
+  for (absl::string_view word : kWordsWithoutEffect) names.emplace_back(word);
   std::sort(names.begin(), names.end());
   return names;
 }

@@ -3,9 +3,10 @@
 cd /opt/tests || exit 1
 some='*StartsWithinOneMebibyte*:*ReportsAnOomKill*:*AllowsOnlyListedDevices*:*LimitsOnV2*:*LeavesNothingBehind*'
 some=$some:'*ExecsIntoEveryNamespace*:*PausesResumes*:*UserNamespaceMaps*:*SharedRootKeeps*:*LivesOnAPureV2*:*OverlayOfManyLayers*'
+some=$some:'*SetsEveryV2Limit*:*AWritableV2Group*:*RulesHoldForEachListedArchitecture*:*RunsUnderEvery*:*TakenByTheKernel*:*Overwritten*'
 some=$some:'*RunsAllHooks*:*MovesIntoTheContainer*:*RecursiveAttributes*:*GoesThroughTheWholeLifecycle*:*IdMaps*'
 [ "$1" = all ] && some='*'
-for program in container_test container_isolation_test container_oci_test runtime_cli_test; do
+for program in *_test; do
   ./$program --gtest_filter="$some" >/tmp/$program.log 2>&1
   code=$?
   ok=$(grep -c '^\[       OK \]' /tmp/$program.log)
