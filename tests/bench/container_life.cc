@@ -10,7 +10,6 @@
 #include "absl/time/clock.h"
 #include "base/os/file_io.h"
 #include "base/status/status_macros.h"
-#include "tests/bench/container_spec.h"
 #include "tests/bench/stubs.h"
 
 namespace berth::bench {
@@ -89,9 +88,12 @@ absl::string_view StepName(Step step) {
   return "?";
 }
 
-Server::Server(absl::string_view label, absl::string_view address, absl::string_view snapshotter)
+Server::Server(absl::string_view label, absl::string_view address, absl::string_view snapshotter,
+               absl::string_view group)
     : label_(label),
+      address_(address),
       snapshotter_(snapshotter),
+      group_(group),
       stubs_(std::make_unique<Stubs>(grpc::CreateChannel(absl::StrCat("unix://", address),
                                                          grpc::InsecureChannelCredentials()))) {}
 
@@ -133,7 +135,7 @@ absl::Status Server::SetUp(absl::string_view busybox) {
   }
   std::filesystem::copy_file(std::string(busybox), root / "bin/busybox", error);
   if (error) return absl::InternalError(absl::StrCat("copy busybox: ", error.message()));
-  for (const char* name : {"true", "sh", "sleep", "echo"}) {
+  for (const char* name : {"true", "sh", "sleep", "dd"}) {
     std::filesystem::create_symlink("busybox", root / "bin" / name, error);
   }
   snapshots::CommitSnapshotRequest commit;
@@ -168,11 +170,16 @@ absl::Status Server::TearDown() {
 class Server::Life {
  public:
   Life(Server& server, absl::string_view id)
-      : label_(server.label_), snapshotter_(server.snapshotter_), stubs_(*server.stubs_), id_(id) {}
+      : label_(server.label_),
+        snapshotter_(server.snapshotter_),
+        group_(server.group_),
+        stubs_(*server.stubs_),
+        id_(id) {}
 
-  absl::Status Create(const std::vector<std::string>& arguments);
-  // Starts it and, when `to_the_end`, waits for an exit with status 0.
-  absl::Status Start(bool to_the_end);
+  absl::Status Create(const ContainerOptions& options);
+  // Starts it and, with kToTheEnd, waits for an exit with status 0: its process.
+  enum class Follow { kToTheEnd, kStarted };
+  absl::StatusOr<pid_t> Start(Follow follow);
   absl::Status Remove();
   LifeTimes Times();
 
@@ -181,6 +188,7 @@ class Server::Life {
 
   const std::string& label_;
   const std::string& snapshotter_;
+  const std::string& group_;
   Stubs& stubs_;
   const std::string id_;
   const absl::Time begin_ = absl::Now();
@@ -196,7 +204,7 @@ absl::Status Server::Life::Done(Step step, const absl::Status& status) {
   return Annotate(status, absl::StrCat(label_, ": ", StepName(step)));
 }
 
-absl::Status Server::Life::Create(const std::vector<std::string>& arguments) {
+absl::Status Server::Life::Create(const ContainerOptions& options) {
   snapshots::PrepareSnapshotRequest prepare;
   prepare.set_snapshotter(snapshotter_);
   prepare.set_key(id_);
@@ -214,7 +222,7 @@ absl::Status Server::Life::Create(const std::vector<std::string>& arguments) {
   container->set_snapshot_key(id_);
   container->mutable_runtime()->set_name(kRuntime);
   container->mutable_spec()->set_type_url(kSpecType);
-  container->mutable_spec()->set_value(ContainerSpec(kNamespace, id_, arguments));
+  container->mutable_spec()->set_value(ContainerSpec(group_, id_, options));
   containers::CreateContainerResponse created;
   BERTH_RETURN_IF_ERROR(
       Done(Step::kCreateContainer,
@@ -223,12 +231,13 @@ absl::Status Server::Life::Create(const std::vector<std::string>& arguments) {
   tasks::CreateTaskRequest create_task;
   create_task.set_container_id(id_);
   *create_task.mutable_rootfs() = prepared.mounts();
+  create_task.set_stdout(options.standard_output);
   tasks::CreateTaskResponse task;
   return Done(Step::kCreateTask,
               Call(stubs_.tasks, &tasks::Tasks::Stub::Create, create_task, &task));
 }
 
-absl::Status Server::Life::Start(bool to_the_end) {
+absl::StatusOr<pid_t> Server::Life::Start(Follow follow) {
   // The wait is under way before the start, as in every client.
   tasks::WaitRequest wait;
   wait.set_container_id(id_);
@@ -238,11 +247,14 @@ absl::Status Server::Life::Start(bool to_the_end) {
   tasks::StartResponse started;
   const absl::Status status =
       Done(Step::kStart, Call(stubs_.tasks, &tasks::Tasks::Stub::Start, start, &started));
-  if (!status.ok() || !to_the_end) {
+  const pid_t pid = static_cast<pid_t>(started.pid());
+  if (!status.ok() || follow == Follow::kStarted) {
     exit.Cancel();
-    return status;
+    if (!status.ok()) return status;
+    return pid;
   }
-  return Done(Step::kExit, exit.Get());
+  BERTH_RETURN_IF_ERROR(Done(Step::kExit, exit.Get()));
+  return pid;
 }
 
 absl::Status Server::Life::Remove() {
@@ -269,20 +281,19 @@ LifeTimes Server::Life::Times() {
   return times_;
 }
 
-absl::StatusOr<LifeTimes> Server::Run(absl::string_view id,
-                                      const std::vector<std::string>& arguments) {
+absl::StatusOr<LifeTimes> Server::Run(absl::string_view id, const ContainerOptions& options) {
   Life life(*this, id);
-  BERTH_RETURN_IF_ERROR(life.Create(arguments));
-  BERTH_RETURN_IF_ERROR(life.Start(/*to_the_end=*/true));
+  BERTH_RETURN_IF_ERROR(life.Create(options));
+  BERTH_RETURN_IF_ERROR(life.Start(Life::Follow::kToTheEnd).status());
   BERTH_RETURN_IF_ERROR(life.Remove());
   return life.Times();
 }
 
-absl::Status Server::StartContainer(absl::string_view id,
-                                    const std::vector<std::string>& arguments) {
+absl::StatusOr<pid_t> Server::StartContainer(absl::string_view id,
+                                             const ContainerOptions& options) {
   Life life(*this, id);
-  BERTH_RETURN_IF_ERROR(life.Create(arguments));
-  return life.Start(/*to_the_end=*/false);
+  BERTH_RETURN_IF_ERROR(life.Create(options));
+  return life.Start(Life::Follow::kStarted);
 }
 
 absl::Status Server::StopContainer(absl::string_view id) {

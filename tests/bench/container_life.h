@@ -6,6 +6,8 @@
 #ifndef BERTH_TESTS_BENCH_CONTAINER_LIFE_H_
 #define BERTH_TESTS_BENCH_CONTAINER_LIFE_H_
 
+#include <sys/types.h>
+
 #include <array>
 #include <memory>
 #include <string>
@@ -15,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "tests/bench/container_spec.h"
 
 namespace berth::bench {
 
@@ -41,21 +44,26 @@ struct LifeTimes {
 class Server {
  public:
   // `label` names it in reports; `address` is the path of its unix socket; `snapshotter` must exist
-  // there.
-  Server(absl::string_view label, absl::string_view address, absl::string_view snapshotter);
+  // there; its containers' control groups are made below `group`.
+  Server(absl::string_view label, absl::string_view address, absl::string_view snapshotter,
+         absl::string_view group);
   ~Server();
 
   const std::string& label() const { return label_; }
+  const std::string& address() const { return address_; }
+  const std::string& group() const { return group_; }
+  // For what is no container's life.
+  Stubs& stubs() const { return *stubs_; }
   // "name version" as the server says.
   absl::StatusOr<std::string> Version();
   // Makes the shared snapshot from the static program `busybox`.
   absl::Status SetUp(absl::string_view busybox);
   // Removes it and the namespace.
   absl::Status TearDown();
-  // Runs `arguments` in a new container `id` to its end. Errors name the step.
-  absl::StatusOr<LifeTimes> Run(absl::string_view id, const std::vector<std::string>& arguments);
-  // A container that runs `arguments` until StopContainer kills and removes it.
-  absl::Status StartContainer(absl::string_view id, const std::vector<std::string>& arguments);
+  // Runs a new container `id` to its end. Errors name the step.
+  absl::StatusOr<LifeTimes> Run(absl::string_view id, const ContainerOptions& options);
+  // A container that runs until StopContainer kills and removes it: its process.
+  absl::StatusOr<pid_t> StartContainer(absl::string_view id, const ContainerOptions& options);
   absl::Status StopContainer(absl::string_view id);
   // Runs `arguments` beside it, to an exit with status 0 and Tasks.DeleteProcess: how long it took.
   absl::StatusOr<absl::Duration> Exec(absl::string_view container, absl::string_view exec_id,
@@ -64,7 +72,9 @@ class Server {
  private:
   class Life;
   const std::string label_;
+  const std::string address_;
   const std::string snapshotter_;
+  const std::string group_;
   std::unique_ptr<Stubs> stubs_;
 };
 

@@ -1,20 +1,22 @@
 #include "tests/bench/container_spec.h"
 
-#include <nlohmann/json.hpp>
-
 #include "absl/strings/str_cat.h"
+#include "base/oci/seccomp_profile.h"
 
 namespace berth::bench {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using oci::Json;
+
+std::vector<std::string> Capabilities() {
+  return {"CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
+          "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
+          "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
+          "CAP_KILL",    "CAP_AUDIT_WRITE"};
+}
 
 Json Process(const std::vector<std::string>& arguments) {
-  const Json capabilities = {
-      "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
-      "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
-      "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
-      "CAP_KILL",    "CAP_AUDIT_WRITE"};
+  const Json capabilities = Capabilities();
   return {{"user", {{"uid", 0}, {"gid", 0}}},
           {"args", arguments},
           {"env", {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}},
@@ -59,31 +61,36 @@ Json Devices() {
   return devices;
 }
 
-Json Linux(absl::string_view group, absl::string_view id) {
+Json Linux(absl::string_view group, absl::string_view id, const ContainerOptions& options) {
   Json namespaces = Json::array();
-  for (const char* type : {"pid", "ipc", "uts", "mount", "network"}) {
+  for (const char* type : {"pid", "ipc", "uts", "mount"}) {
     namespaces.push_back({{"type", type}});
   }
-  return {{"resources", {{"devices", Devices()}}},
-          {"cgroupsPath", absl::StrCat("/", group, "/", id)},
-          {"namespaces", namespaces},
-          {"maskedPaths",
-           {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-            "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
-            "/proc/scsi"}},
-          {"readonlyPaths",
-           {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}};
+  if (options.network == Network::kOwn) namespaces.push_back({{"type", "network"}});
+  Json linux = {{"resources", {{"devices", Devices()}}},
+                {"cgroupsPath", absl::StrCat("/", group, "/", id)},
+                {"namespaces", namespaces},
+                {"maskedPaths",
+                 {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                  "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
+                  "/proc/scsi"}},
+                {"readonlyPaths",
+                 {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}};
+  if (options.filter == Filter::kDefaultSeccomp) {
+    linux["seccomp"] = oci::DefaultSeccompProfile(Capabilities());
+  }
+  return linux;
 }
 
 }  // namespace
 
 std::string ContainerSpec(absl::string_view group, absl::string_view id,
-                          const std::vector<std::string>& arguments) {
+                          const ContainerOptions& options) {
   const Json spec = {{"ociVersion", "1.0.2"},
-                     {"process", Process(arguments)},
+                     {"process", Process(options.arguments)},
                      {"root", {{"path", "rootfs"}}},
                      {"mounts", Mounts()},
-                     {"linux", Linux(group, id)}};
+                     {"linux", Linux(group, id, options)}};
   return spec.dump();
 }
 

@@ -1,7 +1,7 @@
 // The OCI configuration that the benchmark's containers get: what a Go client makes by default.
 //
-// Fourteen capabilities, five namespaces, seven mounts, masked and read-only paths, a device list.
-// Pure functions, thread-safe.
+// Fourteen capabilities, five namespaces, seven mounts, masked and read-only paths, a device list,
+// docker's default seccomp profile. Pure functions, thread-safe.
 #ifndef BERTH_TESTS_BENCH_CONTAINER_SPEC_H_
 #define BERTH_TESTS_BENCH_CONTAINER_SPEC_H_
 
@@ -12,9 +12,19 @@
 
 namespace berth::bench {
 
-// config.json of a container that runs `arguments`, in control group /<group>/<id>.
+enum class Network { kOwn, kHost };
+enum class Filter { kDefaultSeccomp, kNone };
+
+struct ContainerOptions {
+  std::vector<std::string> arguments;
+  Network network = Network::kOwn;
+  Filter filter = Filter::kDefaultSeccomp;
+  std::string standard_output = {};  // a FIFO's path or an URI; empty: none
+};
+
+// config.json of a container in control group /<group>/<id>.
 std::string ContainerSpec(absl::string_view group, absl::string_view id,
-                          const std::vector<std::string>& arguments);
+                          const ContainerOptions& options);
 // The OCI process object of an exec.
 std::string ProcessSpec(const std::vector<std::string>& arguments);
 

@@ -12,6 +12,8 @@
 #include "absl/time/clock.h"
 #include "base/grpc/status_conversion.h"
 #include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
+#include "proto/containerd/services/content/v1/content.grpc.pb.h"
+#include "proto/containerd/services/events/v1/events.grpc.pb.h"
 #include "proto/containerd/services/namespaces/v1/namespaces.grpc.pb.h"
 #include "proto/containerd/services/snapshots/v1/snapshots.grpc.pb.h"
 #include "proto/containerd/services/tasks/v1/tasks.grpc.pb.h"
@@ -43,11 +45,15 @@ absl::Status Call(Stub& stub,
 struct Stubs {
   explicit Stubs(std::shared_ptr<grpc::Channel> channel)
       : containers(channel),
+        content(channel),
+        events(channel),
         namespaces(channel),
         snapshots(channel),
         tasks(channel),
         version(channel) {}
   containerd::services::containers::v1::Containers::Stub containers;
+  containerd::services::content::v1::Content::Stub content;
+  containerd::services::events::v1::Events::Stub events;
   containerd::services::namespaces::v1::Namespaces::Stub namespaces;
   containerd::services::snapshots::v1::Snapshots::Stub snapshots;
   containerd::services::tasks::v1::Tasks::Stub tasks;

@@ -4,6 +4,7 @@
     BERTH_BIN=PREFIX/bin tests/integration/run.py [test_images test_run.RunTest.test_exit_code ...]
 """
 import os
+import signal
 import sys
 import time
 import unittest
@@ -22,6 +23,8 @@ class Result(unittest.TextTestResult):
 
 
 def main():
+    # A shell starts what it puts in the background with SIGINT ignored, and so would every program under test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path.insert(0, HERE)
     loader = unittest.TestLoader()
     suite = loader.loadTestsFromNames(sys.argv[1:]) if len(sys.argv) > 1 else loader.discover(HERE, "test_*.py")
