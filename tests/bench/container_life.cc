@@ -232,6 +232,7 @@ absl::Status Server::Life::Create(const ContainerOptions& options) {
   create_task.set_container_id(id_);
   *create_task.mutable_rootfs() = prepared.mounts();
   create_task.set_stdout(options.standard_output);
+  create_task.set_stderr(options.standard_error);
   tasks::CreateTaskResponse task;
   return Done(Step::kCreateTask,
               Call(stubs_.tasks, &tasks::Tasks::Stub::Create, create_task, &task));

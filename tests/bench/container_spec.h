@@ -19,7 +19,9 @@ struct ContainerOptions {
   std::vector<std::string> arguments;
   Network network = Network::kOwn;
   Filter filter = Filter::kDefaultSeccomp;
-  std::string standard_output = {};  // a FIFO's path or an URI; empty: none
+  // A FIFO's path, another file's path or an URI (the same for both); empty: none.
+  std::string standard_output = {};
+  std::string standard_error = {};
 };
 
 // config.json of a container in control group /<group>/<id>.

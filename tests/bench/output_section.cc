@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/status/errno_status.h"
@@ -33,6 +34,7 @@ absl::StatusOr<double> Rate(Server& server, int turn, const std::string& script,
                             const std::string& output) {
   ContainerOptions options{{"/bin/sh", "-c", script}};
   options.standard_output = output;
+  options.standard_error = absl::StrContains(output, "://") ? output : "/dev/null";
   BERTH_ASSIGN_OR_RETURN(const LifeTimes times,
                          server.Run(absl::StrCat("bench-output-", turn), options));
   const absl::Duration wrote = times.steps[static_cast<size_t>(Step::kStart)] +
