@@ -85,17 +85,20 @@ class FakeService final : public Content::CallbackService {
   }
   grpc::ServerWriteReactor<ReadContentResponse>* Read(grpc::CallbackServerContext* c,
                                                       const ReadContentRequest* q) override {
-    return PullStream<ReadContentResponse>(
-        c, executor_, q,
+    const auto open =
         [](const CallInfo&,
            const ReadContentRequest& q) -> absl::StatusOr<StreamSource<ReadContentResponse>> {
-          if (q.size() < 0) return absl::OutOfRangeError("negative");
-          return [n = q.size()](ReadContentResponse& response) mutable -> absl::StatusOr<bool> {
-            if (n-- == 0) return false;
-            response.set_offset(n);
-            return true;
-          };
-        });
+      if (q.size() < 0) return absl::OutOfRangeError("negative");
+      return [n = q.size(),
+              padding = q.offset()](ReadContentResponse& response) mutable -> absl::StatusOr<bool> {
+        if (n-- == 0) return false;
+        response.set_offset(n);
+        response.set_data(std::string(padding, 'x'));
+        return true;
+      };
+    };
+    if (q->offset() > 0) return ListStream<ReadContentResponse>(c, executor_, q, open);
+    return PullStream<ReadContentResponse>(c, executor_, q, open);
   }
   grpc::ServerWriteReactor<ListContentResponse>* List(grpc::CallbackServerContext* c,
                                                       const ListContentRequest* q) override {
@@ -209,12 +212,13 @@ TEST_F(GrpcTest, HandlerMayReturnAPlainStatusForAnEmptyResponse) {
 }
 
 TEST_F(GrpcTest, FullExecutorAnswersResourceExhausted) {
-  absl::Notification release;
+  // Shared: the threads still look at it when this function has returned.
+  const auto release = std::make_shared<absl::Notification>();
   absl::Notification running[2];
   for (auto& notification : running) {
-    ASSERT_TRUE(executor_.Post([&] {
+    ASSERT_TRUE(executor_.Post([&notification, release] {
       notification.Notify();
-      release.WaitForNotification();
+      release->WaitForNotification();
     }));
     notification.WaitForNotification();
   }
@@ -224,7 +228,7 @@ TEST_F(GrpcTest, FullExecutorAnswersResourceExhausted) {
   InfoResponse response;
   EXPECT_EQ(stub_->Info(&context, InfoRequest(), &response).error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
-  release.Notify();
+  release->Notify();
 }
 
 TEST_F(GrpcTest, AsyncAnswerMayComeFromAnotherThread) {
@@ -270,6 +274,21 @@ TEST_F(GrpcTest, PullStreamSendsAllInOrder) {
   while (reader->Read(&response)) ASSERT_EQ(response.offset(), --expected);
   EXPECT_TRUE(reader->Finish().ok());
   EXPECT_EQ(expected, 0);
+}
+
+TEST_F(GrpcTest, ListStreamSendsAllInOrder) {
+  grpc::ClientContext context;
+  ReadContentRequest request;
+  request.set_size(1000);
+  request.set_offset(1000);  // bytes in each message: together more than the transport keeps back
+  auto reader = stub_->Read(&context, request);
+  ReadContentResponse response;
+  for (int64_t left = 1000; left > 0; --left) {
+    ASSERT_TRUE(reader->Read(&response));
+    ASSERT_EQ(response.offset(), left - 1);
+  }
+  EXPECT_FALSE(reader->Read(&response));
+  EXPECT_TRUE(reader->Finish().ok());
 }
 
 TEST_F(GrpcTest, PullStreamThatCannotOpenEndsWithTheError) {

@@ -1,10 +1,11 @@
 // Serves calls that answer with a stream of messages.
 //
-// PullStream suits lists and file reads: the source is asked for the next message, on the executor,
-// only when the last has been taken, so that a slow client holds neither a thread nor memory.
-// PushStream suits subscriptions: whoever has news pushes, from any thread, without ever blocking,
-// into a queue with a bound; a client that falls behind it loses the stream with
-// RESOURCE_EXHAUSTED, and knows that it missed something. Thread-safe.
+// PullStream suits file reads: the source is asked for the next message, on the executor, only when
+// the last has been taken, so that a slow client holds neither a thread nor memory. ListStream
+// suits lists: opened on the executor, then sent from memory, many messages to a packet. PushStream
+// suits subscriptions: whoever has news pushes, from any thread, without ever blocking, into a
+// queue with a bound; a client that falls behind it loses the stream with RESOURCE_EXHAUSTED, and
+// knows that it missed something. Thread-safe.
 #ifndef BERTH_BASE_GRPC_SERVER_STREAM_H_
 #define BERTH_BASE_GRPC_SERVER_STREAM_H_
 
@@ -55,7 +56,10 @@ class StreamSink {
 
 namespace grpc_internal {
 
-template <typename Request, typename Response>
+// Whether a source may block, and its messages are to leave at once; or has them all in memory.
+enum class SourceKind { kBlocking, kInMemory };
+
+template <typename Request, typename Response, SourceKind kind>
 class PullReactor final : public grpc::ServerWriteReactor<Response> {
  public:
   using Open =
@@ -85,7 +89,12 @@ class PullReactor final : public grpc::ServerWriteReactor<Response> {
     const auto more = Guarded<absl::StatusOr<bool>>([this] { return source_(message_); });
     if (!more.ok()) return End(more.status());
     if (!*more) return End(absl::OkStatus());
-    this->StartWrite(&message_);
+    if constexpr (kind == SourceKind::kInMemory) {
+      // Another message or the end follows at once, and takes along what the transport keeps back.
+      this->StartWrite(&message_, grpc::WriteOptions().set_buffer_hint());
+    } else {
+      this->StartWrite(&message_);
+    }
   }
   void End(absl::Status status) {
     source_ = nullptr;
@@ -93,6 +102,7 @@ class PullReactor final : public grpc::ServerWriteReactor<Response> {
     this->Finish(ToGrpc(status));
   }
   void OnWriteDone(bool ok) override {
+    if (kind == SourceKind::kInMemory && ok) return SendNext();
     executor_.PostContinuation(
         [this, ok] { ok ? SendNext() : End(absl::CancelledError("the client went away")); });
   }
@@ -204,8 +214,21 @@ template <typename Response, typename Request, typename Function>
 grpc::ServerWriteReactor<Response>* PullStream(grpc::CallbackServerContext* context,
                                                Executor& executor, const Request* request,
                                                Function open) {
-  auto* reactor = new grpc_internal::PullReactor<Request, Response>(
-      ReadCallInfo(*context), executor, request, std::move(open));
+  auto* reactor =
+      new grpc_internal::PullReactor<Request, Response, grpc_internal::SourceKind::kBlocking>(
+          ReadCallInfo(*context), executor, request, std::move(open));
+  reactor->Start();
+  return reactor;
+}
+
+// As PullStream, but the source that `open` returns never blocks: it runs on gRPC's threads.
+template <typename Response, typename Request, typename Function>
+grpc::ServerWriteReactor<Response>* ListStream(grpc::CallbackServerContext* context,
+                                               Executor& executor, const Request* request,
+                                               Function open) {
+  auto* reactor =
+      new grpc_internal::PullReactor<Request, Response, grpc_internal::SourceKind::kInMemory>(
+          ReadCallInfo(*context), executor, request, std::move(open));
   reactor->Start();
   return reactor;
 }

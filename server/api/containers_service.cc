@@ -46,7 +46,7 @@ grpc::ServerUnaryReactor* ContainersService::List(grpc::CallbackServerContext* c
 
 grpc::ServerWriteReactor<ContainersService::ListMessage>* ContainersService::ListStream(
     grpc::CallbackServerContext* context, const ListRequest* request) {
-  return PullStream<ListMessage>(
+  return berth::ListStream<ListMessage>(
       context, executor_, request,
       [this](const CallInfo& call,
              const ListRequest& request) -> absl::StatusOr<StreamSource<ListMessage>> {

@@ -20,8 +20,10 @@
 namespace berth::io {
 namespace {
 
+// What one read takes: all that a pipe holds by default.
+constexpr size_t kReadBytes = 64 << 10;
 // Formatted records that are written together.
-constexpr size_t kBatchBytes = 32 << 10;
+constexpr size_t kBatchBytes = 64 << 10;
 
 void Add(std::atomic<uint64_t>& counter, uint64_t amount) {
   counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
@@ -53,8 +55,8 @@ class Writer {
     LogWriterPlan::Stream plan;
     LogStream which = LogStream::kOut;
     LogFile* file = nullptr;
-    char line[kMaxRecordText];  // what came of a line that has not ended
-    size_t length = 0;
+    char text[kReadBytes];       // what came, from the begin of a line that has not ended
+    size_t length = 0;           // less than kMaxRecordText between two reads
     struct timespec began = {};  // when the first byte of it came
   };
 
@@ -90,45 +92,42 @@ class Writer {
   }
 
   void ReadSome(Stream& stream) {
-    const ssize_t got = ::read(stream.plan.pipe.get(), stream.line + stream.length,
-                               sizeof(stream.line) - stream.length);
+    const ssize_t got = ::read(stream.plan.pipe.get(), stream.text + stream.length,
+                               sizeof(stream.text) - stream.length);
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
-    struct timespec now = {};
-    ::clock_gettime(CLOCK_REALTIME, &now);
     if (got <= 0) {
-      if (stream.length > 0) Record(stream, absl::string_view(stream.line, stream.length));
+      if (stream.length > 0) Record(stream, absl::string_view(stream.text, stream.length));
       Flush(*stream.file);
       stream.plan.pipe.Reset();
       return;
     }
-    if (options_.format == LogFormat::kRaw) return AppendRaw(stream, got);
+    if (options_.format == LogFormat::kRaw) {
+      batch_text_bytes_ = got;
+      batch_records_ = 1;
+      return Write(*stream.file, absl::string_view(stream.text, got));
+    }
+    struct timespec now = {};
+    ::clock_gettime(CLOCK_REALTIME, &now);
     if (stream.length == 0) stream.began = now;
     stream.length += got;
     CutLines(stream, now);
     Flush(*stream.file);
   }
 
-  void AppendRaw(Stream& stream, size_t size) {
-    batch_.assign(stream.line, size);
-    batch_text_bytes_ = size;
-    batch_records_ = 1;
-    Flush(*stream.file);
-  }
-
   void CutLines(Stream& stream, const struct timespec& now) {
-    const absl::string_view all(stream.line, stream.length);
-    size_t begin = 0;
-    for (size_t end = all.find('\n'); end != absl::string_view::npos; end = all.find('\n', begin)) {
-      Record(stream, all.substr(begin, end + 1 - begin));
-      begin = end + 1;
-      stream.began = now;
+    absl::string_view rest(stream.text, stream.length);
+    while (!rest.empty()) {
+      const size_t end = rest.find('\n');
+      const size_t line = end == absl::string_view::npos ? rest.size() : end + 1;
+      if (end == absl::string_view::npos && line < kMaxRecordText) break;
+      const size_t piece = std::min(line, kMaxRecordText);
+      Record(stream, rest.substr(0, piece));
+      rest.remove_prefix(piece);
+      // The pieces of one line have the time when it began.
+      if (piece == line && end != absl::string_view::npos) stream.began = now;
     }
-    if (begin == 0 && stream.length == sizeof(stream.line)) {
-      Record(stream, all);
-      begin = stream.length;
-    }
-    std::copy(stream.line + begin, stream.line + stream.length, stream.line);
-    stream.length -= begin;
+    std::copy(rest.begin(), rest.end(), stream.text);
+    stream.length = rest.size();
   }
 
   void Record(Stream& stream, absl::string_view text) {
@@ -151,9 +150,15 @@ class Writer {
 
   void Flush(LogFile& file) {
     if (batch_.empty()) return;
-    const absl::Status status = file.Append(batch_);
+    Write(file, batch_);
+    batch_.clear();
+  }
+
+  // Whole records, which belong into one file.
+  void Write(LogFile& file, absl::string_view bytes) {
+    const absl::Status status = file.Append(bytes);
     if (status.ok()) {
-      Add(counters_.bytes, batch_.size());
+      Add(counters_.bytes, bytes.size());
       Add(counters_.records, batch_records_);
     } else {
       Add(counters_.dropped_bytes, batch_text_bytes_);
@@ -163,7 +168,6 @@ class Writer {
     uint64_t rotations = 0;
     for (const auto& one : files_) rotations += one.has_value() ? one->rotations() : 0;
     counters_.rotations.store(rotations, std::memory_order_relaxed);
-    batch_.clear();
     batch_text_bytes_ = 0;
     batch_records_ = 0;
   }
