@@ -313,7 +313,8 @@ absl::Status FillSecurity(const CreateOptions& options, engine::HostConfig& host
 
 absl::Status FillNetwork(const CreateOptions& options, engine::HostConfig& host) {
   host.set_network_mode(options.network);
-  for (const std::string& word : options.dns) host.add_dns(word);
+  BERTH_RETURN_IF_ERROR(TakeEach("--dns", options.dns, ParseAddress,
+                                 [&](std::string word) { host.add_dns(std::move(word)); }));
   for (const std::string& word : options.dns_search) host.add_dns_search(word);
   for (const std::string& word : options.dns_options) host.add_dns_options(word);
   host.set_publish_all_ports(options.publishes_all);
@@ -344,6 +345,9 @@ absl::Status FillHost(const CreateOptions& options, engine::HostConfig& host) {
                [&](engine::Ulimit limit) { Append(*host.mutable_ulimits(), std::move(limit)); }));
   BERTH_RETURN_IF_ERROR(Take("--shm-size", options.shm_size, ParseByteSize,
                              [&](int64_t bytes) { host.set_shm_size_bytes(bytes); }));
+  if (options.log_driver == "none" && !options.log_options.empty()) {
+    return Fault("--log-opt: the driver none has no options");
+  }
   host.mutable_log()->set_driver(options.log_driver);
   BERTH_RETURN_IF_ERROR(
       TakePairs("--log-opt", options.log_options, *host.mutable_log()->mutable_options()));

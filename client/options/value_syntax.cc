@@ -254,6 +254,11 @@ absl::StatusOr<std::vector<engine::PortBinding>> ParsePort(absl::string_view tex
   return bindings;
 }
 
+absl::StatusOr<std::string> ParseAddress(absl::string_view text) {
+  if (IsAddress(text)) return std::string(text);
+  return Fault(absl::StrCat("\"", text, "\" is no IP address"));
+}
+
 absl::StatusOr<std::string> ParseExtraHost(absl::string_view text) {
   const size_t separator = text.find_first_of("=:");
   if (separator == absl::string_view::npos || separator == 0) return Fault("expected NAME:ADDRESS");

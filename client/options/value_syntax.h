@@ -39,6 +39,8 @@ absl::StatusOr<::berth::engine::v1::ThrottleDevice> ParseThrottleOperations(absl
 absl::StatusOr<::berth::engine::v1::RestartPolicy> ParseRestartPolicy(absl::string_view text);
 // "[IP:][HOST_PORT:]PORT[/tcp|udp|sctp]"; ranges become several.
 absl::StatusOr<std::vector<::berth::engine::v1::PortBinding>> ParsePort(absl::string_view text);
+// An IPv4 or IPv6 address.
+absl::StatusOr<std::string> ParseAddress(absl::string_view text);
 // "NAME:ADDRESS" and "NAME=ADDRESS"; answers the first form.
 absl::StatusOr<std::string> ParseExtraHost(absl::string_view text);
 // "KEY=VALUE", where the value may be missing.

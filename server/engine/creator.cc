@@ -17,6 +17,7 @@
 #include "base/status/status_macros.h"
 #include "server/engine/config_merge.h"
 #include "server/engine/copy_up.h"
+#include "server/engine/host_checks.h"
 #include "server/engine/modes.h"
 #include "server/engine/names.h"
 #include "server/engine/spec_builder.h"
@@ -106,6 +107,7 @@ absl::StatusOr<Creator::Draft> Creator::MakeDraft(const std::string& ns,
     BERTH_RETURN_IF_ERROR(ValidateContainerName(request.name()));
   }
   BERTH_RETURN_IF_ERROR(CheckHostConfig(request.host_config()));
+  BERTH_RETURN_IF_ERROR(CheckAgainstHost(request.config(), request.host_config()));
   std::optional<image::Platform> platform;
   if (!request.platform().empty()) {
     BERTH_ASSIGN_OR_RETURN(platform, image::ParsePlatform(request.platform()));

@@ -101,7 +101,9 @@ Async<absl::Status> Lifecycle::AwaitExit(ContainerKey key, absl::Duration limit)
     }
   };
   auto race = std::make_shared<Race>();
-  Await<absl::Status> end(parts_.executor, [&](auto done) {
+  // By value: once the wait is registered the exit may come on another thread, and end this
+  // coroutine with everything in its frame, while the rest of this runs.
+  Await<absl::Status> end(parts_.executor, [this, race, key, limit](auto done) {
     race->done = std::move(done);
     const auto ticket =
         Wait(key, v1::WaitContainerRequest::CONDITION_NOT_RUNNING,
