@@ -1,12 +1,15 @@
 """ctr tasks and containers: list, exec, kill, pause, metrics, remove, attach; and the events of all this."""
+import fcntl
+import glob
 import json
 import os
 import signal
 import subprocess
 import threading
 import time
+import unittest
 
-from harness import BUSYBOX, BerthTest, wait_for
+from harness import BUSYBOX, BerthTest, STOCK, wait_for
 
 
 class TasksTest(BerthTest):
@@ -35,6 +38,26 @@ class TasksTest(BerthTest):
             mine = sorted(line for line in file if ":pids:" in line)
         inside = self.out("tasks", "exec", "--exec-id", "cg", name, "cat", "/proc/self/cgroup")
         self.assertEqual(sorted(l + "\n" for l in inside.split("\n") if ":pids:" in l), mine)
+
+    @unittest.skipIf(STOCK, "its shim is a file of the host")
+    def test_the_shims_program_cannot_be_overwritten(self):
+        """CVE-2019-5736's class: what clones into containers runs from memory that nobody can write to."""
+        name = self.run_detached()
+        shims = []
+        for path in glob.glob("/proc/[0-9]*"):
+            try:
+                target = os.readlink(path + "/cwd")
+            except OSError:
+                continue
+            if target.startswith(self.daemon.state + "/") and os.path.basename(target) == name:
+                shims.append(path)
+        self.assertEqual(len(shims), 1, shims)
+        image = os.open(shims[0] + "/exe", os.O_RDONLY)
+        self.addCleanup(os.close, image)
+        write, grow, shrink, seal = 8, 4, 2, 1
+        self.assertEqual(fcntl.fcntl(image, fcntl.F_GET_SEALS) & 15, write | grow | shrink | seal)
+        with self.assertRaises(OSError):
+            os.close(os.open("/proc/self/fd/%d" % image, os.O_WRONLY | os.O_TRUNC))
 
     def test_exec_stdin(self):
         name = self.run_detached()
