@@ -26,18 +26,39 @@ bool IsProtected(BorrowedFd image) {
   return seals >= 0 && (seals & F_SEAL_WRITE) != 0;
 }
 
-// The file's own mount, cloned, detached and read-only: nothing in a container can remount it.
-UniqueFd CloneReadOnly() {
-  UniqueFd tree(static_cast<int>(
-      ::syscall(SYS_open_tree, AT_FDCWD, kSelf, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
+// The file's own mount, cloned, detached and read-only: nothing in a container can remount it. -1
+// where the kernel refuses.
+int CloneReadOnly() {
+  const long tree = ::syscall(SYS_open_tree, AT_FDCWD, kSelf, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   struct mount_attr attributes = {};
   attributes.attr_set = MOUNT_ATTR_RDONLY;
-  if (tree.valid() && ::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attributes,
-                                sizeof(attributes)) != 0) {
-    tree.Reset();
+  if (tree >= 0 &&
+      ::syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) != 0) {
+    ::close(static_cast<int>(tree));
+    return -1;
   }
-  return tree;
+  return static_cast<int>(tree);
 }
+
+// Before constructors: nothing here may allocate or need them. Whatever does not work is left to
+// ProtectSelfImage, which says why.
+void ProtectEarly(int argc, char** argv, char** environment) {
+  bool launches = false;
+  for (int i = 1; i < argc; ++i) {
+    launches |= ::strcmp(argv[i], "create") == 0 || ::strcmp(argv[i], "run") == 0 ||
+                ::strcmp(argv[i], "exec") == 0;
+  }
+  struct statvfs filesystem;
+  if (!launches || ::statvfs(kSelf, &filesystem) != 0 || (filesystem.f_flag & ST_RDONLY) != 0)
+    return;
+  const int safe = CloneReadOnly();
+  if (safe < 0) return;
+  ::syscall(SYS_execveat, safe, "", argv, environment, AT_EMPTY_PATH);
+  ::close(safe);
+}
+
+__attribute__((section(".preinit_array"), used)) void (*const kProtectEarly)(int, char**,
+                                                                             char**) = ProtectEarly;
 
 }  // namespace
 
@@ -49,12 +70,17 @@ absl::Status ProtectSelfImage(char** argv) {
     ::prctl(PR_SET_NAME, slash != nullptr ? slash + 1 : argv[0], 0, 0, 0);
     return absl::OkStatus();
   }
-  UniqueFd safe = CloneReadOnly();
-  if (!safe.valid()) {
-    BERTH_ASSIGN_OR_RETURN(safe, MakeSealedExecutable("berth", image));
-  }
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd safe, OpenProtectedSelf());
   ::execveat(safe.get(), "", argv, environ, AT_EMPTY_PATH);
   return ErrnoStatus(errno, "execute the protected image");
+}
+
+absl::StatusOr<UniqueFd> OpenProtectedSelf() {
+  BERTH_ASSIGN_OR_RETURN(UniqueFd image, OpenFile(kSelf, O_RDONLY));
+  if (IsProtected(image)) return image;
+  UniqueFd safe(CloneReadOnly());
+  if (safe.valid()) return safe;
+  return MakeSealedExecutable("berth", image);
 }
 
 }  // namespace berth::security

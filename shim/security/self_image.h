@@ -2,11 +2,15 @@
 //
 // A container may execute /proc/self/exe, which is us, and then write to it. A program that runs
 // from a read-only mount, or from a sealed memfd, cannot be opened for writing by anybody inside.
-// Thread-hostile.
+// A program that is linked with this and whose arguments hold one of the words "create", "run" and
+// "exec" has done so before its constructors ran, where it was easy: what starts twice should start
+// little the first time. Thread-hostile.
 #ifndef BERTH_SHIM_SECURITY_SELF_IMAGE_H_
 #define BERTH_SHIM_SECURITY_SELF_IMAGE_H_
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/os/unique_fd.h"
 
 namespace berth::security {
 
@@ -15,6 +19,9 @@ namespace berth::security {
 // (or a sealed copy, where the kernel refuses that). Call it first in main. Errors: as the kernel
 // says.
 absl::Status ProtectSelfImage(char** argv);
+
+// This program's image as something to execute that nobody can write to.
+absl::StatusOr<UniqueFd> OpenProtectedSelf();
 
 }  // namespace berth::security
 

@@ -17,6 +17,7 @@
 #include "base/os/file_io.h"
 #include "base/os/spawn.h"
 #include "base/status/status_macros.h"
+#include "shim/security/self_image.h"
 #include "shim/service/bootstrap.h"
 #include "shim/service/runtime_options.h"
 #include "shim/service/shim_cgroup.h"
@@ -66,7 +67,11 @@ absl::Status SpawnShim(const Arguments& arguments, const std::string& path,
   BERTH_ASSIGN_OR_RETURN(const UniqueFd listener, ListenUnix(path, 0600, kBacklog));
   BERTH_ASSIGN_OR_RETURN(const UniqueFd bundle, OpenFile(".", O_RDONLY | O_DIRECTORY));
   SpawnOptions spawn;
-  spawn.executable = "/proc/self/exe";
+  // What runs from the file itself could be overwritten from inside of a container.
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd image, security::OpenProtectedSelf());
+  constexpr int kAboveTheChilds = 32;
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd program, DupFd(image, kAboveTheChilds));
+  spawn.executable = absl::StrCat("/proc/self/fd/", program.get());
   spawn.arguments = {"berth-shim", "-namespace", arguments.namespace_name, "-id", arguments.id};
   if (!arguments.address.empty()) {
     spawn.arguments.push_back("-address");

@@ -2,6 +2,7 @@
 
 The same life with each: run, exit codes, exec into it, a terminal, pause, limits, stop, remove; then nothing of it is left.
 """
+import errno
 import glob
 import json
 import os
@@ -159,7 +160,8 @@ class StockContainerd:
         self.log = open(self.dir + "/log", "wb")
         self.process = subprocess.Popen(
             ["containerd", "--config", self.dir + "/config.toml", "--root", self.dir + "/root", "--state", self.dir + "/state",
-             "--address", self.sock], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+             "--address", self.sock], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            env=dict(os.environ, PATH=os.environ["PATH"] + ":" + BIN))
         wait_for(lambda: os.path.exists(self.sock) and self.ctr("version", check=False).returncode == 0, 30, "containerd")
 
     def ctr(self, *arguments, check=True, **options):
@@ -169,6 +171,18 @@ class StockContainerd:
             raise AssertionError("ctr %s\n%s%s" % (" ".join(arguments), result.stdout, result.stderr))
         return result
 
+    def shims(self):
+        """The directories in /proc of the shims that know this daemon; nobody else's do."""
+        found = []
+        for path in glob.glob("/proc/[0-9]*"):
+            try:
+                with open(path + "/cmdline", "rb") as file:
+                    if ("\0-address\0" + self.sock).encode() in file.read():
+                        found.append(path)
+            except OSError:
+                continue
+        return found
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -177,15 +191,9 @@ class StockContainerd:
             self.process.kill()
             self.process.wait()
         self.log.close()
-        # The shims of a test that failed know this directory; nobody else's do.
-        for path in glob.glob("/proc/[0-9]*"):
-            try:
-                with open(path + "/cmdline", "rb") as file:
-                    ours = ("-address\0" + self.sock).encode() in file.read()
-            except OSError:
-                continue
-            if ours:
-                os.kill(int(path[6:]), signal.SIGKILL)
+        # Those of a test that failed.
+        for path in self.shims():
+            os.kill(int(path[6:]), signal.SIGKILL)
         for line in reversed(mounts()):
             if line.split()[4].startswith(self.dir):
                 subprocess.run(["umount", "-l", line.split()[4]], capture_output=True)
@@ -235,6 +243,24 @@ class StockContainerdTest(Leftovers):
         wait_for(lambda: "STOPPED" in self.ctr("tasks", "ls").stdout, 10, "the end of the task")
         self.ctr("tasks", "rm", "life")
         self.ctr("containers", "rm", "life")
+
+
+    def test_our_shim_in_the_place_of_containerds(self):
+        runtime = ("--runtime", "io.containerd.berth.v1")
+        self.addCleanup(self.ctr, "containers", "rm", "own", check=False)
+        self.addCleanup(self.ctr, "tasks", "rm", "-f", "own", check=False)
+        self.assertEqual(self.ctr("run", "--rm", *runtime, BUSYBOX, "own", "sh", "-c", "echo hi; exit 3", check=False).stdout, "hi\n")
+        self.ctr("run", "-d", *runtime, BUSYBOX, "own", "sleep", "1000")
+        self.assertEqual(self.ctr("tasks", "exec", "--exec-id", "a", "own", "echo", "in").stdout, "in\n")
+        # What clones into containers does not run from the file that is installed, where it could be overwritten.
+        # The first one's shim is going, or gone.
+        wait_for(lambda: len(self.daemon.shims()) == 1, 15, "the end of the first shim")
+        with self.assertRaises(OSError) as caught:
+            os.close(os.open(self.daemon.shims()[0] + "/exe", os.O_WRONLY | os.O_TRUNC))
+        self.assertIn(caught.exception.errno, (errno.EROFS, errno.EPERM))
+        self.ctr("tasks", "kill", "-s", "SIGKILL", "own")
+        wait_for(lambda: "STOPPED" in self.ctr("tasks", "ls").stdout, 10, "the end of the task")
+        self.ctr("tasks", "rm", "own")
 
 
 @unittest.skipUnless(shutil.which("dockerd") and shutil.which("docker"), "docker.io is not installed")
