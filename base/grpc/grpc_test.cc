@@ -277,13 +277,14 @@ TEST_F(GrpcTest, PullStreamSendsAllInOrder) {
 }
 
 TEST_F(GrpcTest, ListStreamSendsAllInOrder) {
+  constexpr int64_t kMessages = 2000;
   grpc::ClientContext context;
   ReadContentRequest request;
-  request.set_size(1000);
-  request.set_offset(1000);  // bytes in each message: together more than the transport keeps back
+  request.set_size(kMessages);
+  request.set_offset(12'000);  // bytes in each message: more than any window of flow control holds
   auto reader = stub_->Read(&context, request);
   ReadContentResponse response;
-  for (int64_t left = 1000; left > 0; --left) {
+  for (int64_t left = kMessages; left > 0; --left) {
     ASSERT_TRUE(reader->Read(&response));
     ASSERT_EQ(response.offset(), left - 1);
   }

@@ -2,7 +2,7 @@
 //
 // PullStream suits file reads: the source is asked for the next message, on the executor, only when
 // the last has been taken, so that a slow client holds neither a thread nor memory. ListStream
-// suits lists: opened on the executor, then sent from memory, many messages to a packet. PushStream
+// suits lists: opened on the executor, then sent from memory without coming back to it. PushStream
 // suits subscriptions: whoever has news pushes, from any thread, without ever blocking, into a
 // queue with a bound; a client that falls behind it loses the stream with RESOURCE_EXHAUSTED, and
 // knows that it missed something. Thread-safe.
@@ -56,7 +56,7 @@ class StreamSink {
 
 namespace grpc_internal {
 
-// Whether a source may block, and its messages are to leave at once; or has them all in memory.
+// Whether a source may block, or has all its messages in memory.
 enum class SourceKind { kBlocking, kInMemory };
 
 template <typename Request, typename Response, SourceKind kind>
@@ -89,12 +89,9 @@ class PullReactor final : public grpc::ServerWriteReactor<Response> {
     const auto more = Guarded<absl::StatusOr<bool>>([this] { return source_(message_); });
     if (!more.ok()) return End(more.status());
     if (!*more) return End(absl::OkStatus());
-    if constexpr (kind == SourceKind::kInMemory) {
-      // Another message or the end follows at once, and takes along what the transport keeps back.
-      this->StartWrite(&message_, grpc::WriteOptions().set_buffer_hint());
-    } else {
-      this->StartWrite(&message_);
-    }
+    // No buffer hint, though more follows: with it the transport can stall for ever once the window
+    // of flow control was used up.
+    this->StartWrite(&message_);
   }
   void End(absl::Status status) {
     source_ = nullptr;
