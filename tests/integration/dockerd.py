@@ -1,4 +1,5 @@
-"""Debian's dockerd on a containerd API socket, private to a test: no network of its own, everything below one directory."""
+"""Debian's dockerd on a containerd API socket, private to a test: everything below one directory, and no network of its own or
+one in a network namespace of its own."""
 import os
 import shutil
 import signal
@@ -6,16 +7,28 @@ import subprocess
 
 
 class Dockerd:
-    def __init__(self, folder, containerd, *options):
-        """Starts it; `folder` is made. Wait for `docker version` before anything else."""
+    def __init__(self, folder, containerd, *options, own_network=False):
+        """Starts it; `folder` is made. Wait for `docker version` before anything else. With a network of its own, dockerd's bridge and
+        what it writes into the firewall live in a network namespace that ends with it; /sys stays the host's."""
         os.mkdir(folder)
         self.folder = folder
         self.host = "unix://%s/docker.sock" % folder
-        with open(folder + "/log", "wb") as log:
-            self.process = subprocess.Popen(
-                ["dockerd", "--containerd", containerd, "-H", self.host, "--data-root", folder + "/data", "--exec-root",
-                 folder + "/exec", "--pidfile", folder + "/pid", "--iptables=false", "--ip6tables=false", "--bridge=none"]
-                + list(options), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        argv = ["dockerd", "--containerd", containerd, "-H", self.host, "--data-root", folder + "/data", "--exec-root",
+                folder + "/exec", "--pidfile", folder + "/pid"] + list(options)
+        self.holder = None
+        if own_network:
+            self.holder = subprocess.Popen(["unshare", "-n", "sh", "-c", "ip link set lo up; echo; exec sleep infinity"],
+                                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            self.holder.stdout.readline()
+            argv = ["nsenter", "--net=/proc/%d/ns/net" % self.holder.pid] + argv + ["--bip", "172.31.255.1/24"]
+        else:
+            argv += ["--iptables=false", "--ip6tables=false", "--bridge=none"]
+        self.command = argv
+        self.start()
+
+    def start(self):
+        with open(self.folder + "/log", "ab") as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def argv(self, *arguments):
         return ["docker", "-H", self.host] + list(arguments)
@@ -37,3 +50,6 @@ class Dockerd:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.holder is not None:
+            self.holder.kill()
+            self.holder.communicate()
