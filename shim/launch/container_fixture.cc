@@ -49,6 +49,8 @@ std::string Drain(BorrowedFd fd) {
 void ContainerTest::SetUpTestSuite() {
   // What others mount meanwhile must not show in HostFacts.
   ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+  // shared_root_test.sh looks at what comes out of here.
+  if (::getenv("BERTH_TEST_SHARED_ROOT") != nullptr) return;
   ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr), 0);
 }
 

@@ -370,6 +370,7 @@ TEST_F(ContainerTest, LivesOnAPureV2Host) {
   ASSERT_GE(child, 0);
   if (child == 0) {
     if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0 ||
         (!HasV2Only() && ::mount("none", "/sys/fs/cgroup", "cgroup2", 0, nullptr) != 0)) {
       ::_exit(2);
     }
