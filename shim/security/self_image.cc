@@ -40,6 +40,7 @@ int CloneReadOnly() {
   return static_cast<int>(tree);
 }
 
+#ifndef __SANITIZE_ADDRESS__  // whose own start comes first
 // Before constructors: nothing here may allocate or need them. Whatever does not work is left to
 // ProtectSelfImage, which says why.
 void ProtectEarly(int argc, char** argv, char** environment) {
@@ -59,6 +60,7 @@ void ProtectEarly(int argc, char** argv, char** environment) {
 
 __attribute__((section(".preinit_array"), used)) void (*const kProtectEarly)(int, char**,
                                                                              char**) = ProtectEarly;
+#endif
 
 }  // namespace
 
