@@ -12,9 +12,8 @@
 #include "client/commands/snapshotter_choice.h"
 #include "client/commands/verbs.h"
 #include "client/sdk/content_client.h"
+#include "client/sdk/image_forms_client.h"
 #include "client/sdk/image_reader.h"
-#include "client/sdk/image_unpack.h"
-#include "client/sdk/lease_client.h"
 #include "client/sdk/quantities.h"
 #include "client/sdk/timestamps.h"
 
@@ -129,12 +128,10 @@ absl::StatusOr<int> LabelImage(const Context& context, const ImageArguments& arg
 
 absl::StatusOr<int> UnpackImages(const Context& context, const ImageArguments& arguments) {
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
-  BERTH_ASSIGN_OR_RETURN(const ScopedLease lease, ScopedLease::Create(connection));
   const std::string snapshotter = ChooseSnapshotter(connection, context.options().snapshotter);
   return ForEach("image unpack", arguments.rest, [&](const std::string& name) -> absl::Status {
     BERTH_ASSIGN_OR_RETURN(const ImageRecord record, FindImage(connection, name));
-    BERTH_ASSIGN_OR_RETURN(const ResolvedImage image, ResolveImage(connection, record));
-    return UnpackImage(lease.connection(), image, snapshotter);
+    return ImageFormsClient(connection).Unpack(record.name(), snapshotter);
   });
 }
 
@@ -196,6 +193,7 @@ void AddImage(Command root, const Context& context) {
   AddImageTransfer(root, noun, context);
   AddImageArchive(root, noun, context);
   AddImageCare(root, noun, context);
+  AddImageConvert(noun, context);
   root.Add("images", "List images")
       .Option("-f,--filter", arguments->filters, "containerd's filters: name~=busybox")
       .Option("--format", arguments->format, "table or json")

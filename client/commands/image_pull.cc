@@ -15,7 +15,7 @@ absl::Status PullImage(const Context& context, const ImagePull& pull) {
   PullOptions options;
   options.reference = pull.reference.Full();
   options.choice = pull.choice;
-  options.scheme = pull.scheme;
+  options.reach = pull.reach;
   if (pull.unpack == ImagePull::Unpack::kNow) {
     options.snapshotter = ChooseSnapshotter(connection, context.options().snapshotter);
   }

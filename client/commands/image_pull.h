@@ -16,7 +16,7 @@ namespace berth::client {
 struct ImagePull {
   Reference reference;
   PlatformChoice choice;
-  std::string scheme;  // "http": without TLS; empty: what the registry's settings say
+  RegistryReach reach;
   enum class Unpack { kNow, kLater } unpack = Unpack::kNow;
   TransferDisplay::Style style;
 };

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 
@@ -25,6 +26,8 @@ namespace {
 
 constexpr char kHub[] = "docker.io";
 constexpr size_t kMaxPasswordBytes = 64 << 10;
+constexpr char kHostsDirectoryHelp[] =
+    "Settings of registries (hosts.toml) instead of the server's own";
 
 struct TransferArguments {
   std::vector<std::string> platforms;
@@ -32,9 +35,21 @@ struct TransferArguments {
   bool all_tags = false;
   bool is_quiet = false;
   bool plain_http = false;
+  std::string hosts_directory;
   bool skips_unpack = false;
   std::vector<std::string> rest;
 };
+
+template <typename Arguments>
+RegistryReach ReachOf(const Arguments& arguments) {
+  RegistryReach reach;
+  if (arguments.plain_http) reach.scheme = "http";
+  // The server has another working directory.
+  if (!arguments.hosts_directory.empty()) {
+    reach.hosts_directory = std::filesystem::absolute(arguments.hosts_directory).string();
+  }
+  return reach;
+}
 
 absl::StatusOr<PlatformChoice> ChoiceOf(const TransferArguments& arguments) {
   PlatformChoice choice;
@@ -54,7 +69,7 @@ absl::StatusOr<int> PullImages(const Context& context, const TransferArguments& 
       context,
       {.reference = reference,
        .choice = choice,
-       .scheme = arguments.plain_http ? "http" : "",
+       .reach = ReachOf(arguments),
        .unpack = arguments.skips_unpack ? ImagePull::Unpack::kLater : ImagePull::Unpack::kNow,
        .style =
            arguments.is_quiet ? TransferDisplay::Style::kQuiet : TransferDisplay::ChooseStyle()}));
@@ -80,7 +95,7 @@ absl::StatusOr<int> PushImages(const Context& context, const TransferArguments& 
   options.name = record.name();
   options.reference = reference.Full();
   options.choice = choice;
-  options.scheme = arguments.plain_http ? "http" : "";
+  options.reach = ReachOf(arguments);
   options.credentials = LoginsOf(reference.host());
   options.on_step = display.on_step();
   const absl::Status pushed = TransferClient(connection).Push(options);
@@ -95,6 +110,7 @@ struct LoginArguments {
   std::string password;
   bool reads_password = false;
   bool plain_http = false;
+  std::string hosts_directory;
   std::vector<std::string> rest;
 };
 
@@ -125,9 +141,8 @@ absl::StatusOr<int> Login(const Context& context, const LoginArguments& argument
   BERTH_ASSIGN_OR_RETURN(login.password, AskPassword(arguments));
   if (login.password.empty()) return absl::InvalidArgumentError("the password is empty");
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
-  BERTH_ASSIGN_OR_RETURN(
-      login,
-      RegistryClient(connection).CheckLogin(host, arguments.plain_http ? "http" : "", login));
+  BERTH_ASSIGN_OR_RETURN(login,
+                         RegistryClient(connection).CheckLogin(host, ReachOf(arguments), login));
   BERTH_ASSIGN_OR_RETURN(DockerConfig config, DockerConfig::Load(DockerConfig::DefaultPath()));
   BERTH_ASSIGN_OR_RETURN(const std::string where, config.Store(host, login));
   PrintText(absl::StrCat("Login succeeded; kept in ", where, "\n"));
@@ -151,6 +166,7 @@ void DescribePull(Command command, const Context& context) {
       .Flag("--all-platforms", arguments->all_platforms, "Everything the image holds")
       .Flag("-q,--quiet", arguments->is_quiet, "Print the image's name only")
       .Flag("--plain-http", arguments->plain_http, "Talk to the registry without TLS")
+      .Option("--hosts-dir", arguments->hosts_directory, kHostsDirectoryHelp)
       .Flag("--no-unpack", arguments->skips_unpack, "Do not unpack the layers yet")
       .Rest({"IMAGE", 1, 1}, arguments->rest)
       .Examples("  berth pull busybox\n  berth pull --platform linux/arm64 debian:12\n")
@@ -162,6 +178,7 @@ void DescribePush(Command command, const Context& context) {
   command.Option("--platform", arguments->platforms, "Push this platform's manifest alone")
       .Flag("-q,--quiet", arguments->is_quiet, "Print the image's name only")
       .Flag("--plain-http", arguments->plain_http, "Talk to the registry without TLS")
+      .Option("--hosts-dir", arguments->hosts_directory, kHostsDirectoryHelp)
       .Rest({"IMAGE [TARGET]", 1, 2}, arguments->rest)
       .Examples(
           "  berth push registry.example:5000/app:1\n"
@@ -184,6 +201,7 @@ void AddImageTransfer(Command root, Command image, const Context& context) {
               "of processes")
       .Flag("--password-stdin", login->reads_password, "Read the password from standard input")
       .Flag("--plain-http", login->plain_http, "Talk to the registry without TLS")
+      .Option("--hosts-dir", login->hosts_directory, kHostsDirectoryHelp)
       .Rest({"[HOST]", 0, 1}, login->rest)
       .Examples(
           "  berth login -u me registry.example\n"

@@ -19,6 +19,7 @@ void AddImage(Command root, const Context& context);
 // Parts of `image` that also stand at the top, as Docker's do; called by AddImage.
 void AddImageArchive(Command root, Command image, const Context& context);
 void AddImageCare(Command root, Command image, const Context& context);
+void AddImageConvert(Command image, const Context& context);
 void AddImageTransfer(Command root, Command image, const Context& context);
 void AddLease(Command root, const Context& context);
 void AddNamespace(Command root, const Context& context);

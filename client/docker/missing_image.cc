@@ -22,7 +22,7 @@ absl::Status PullMissing(const Context& context, const MissingImage& missing) {
   }
   return PullImage(context, {.reference = reference,
                              .choice = std::move(choice),
-                             .scheme = "",
+                             .reach = {},
                              .unpack = ImagePull::Unpack::kNow,
                              .style = missing.is_quiet ? TransferDisplay::Style::kQuiet
                                                        : TransferDisplay::ChooseStyle()});

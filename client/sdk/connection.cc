@@ -38,6 +38,7 @@ Stubs::Stubs(const std::shared_ptr<grpc::Channel>& channel)
       introspection(containerd::services::introspection::v1::Introspection::NewStub(channel)),
       leases(containerd::services::leases::v1::Leases::NewStub(channel)),
       namespaces(containerd::services::namespaces::v1::Namespaces::NewStub(channel)),
+      image_forms(::berth::images::v1::Images::NewStub(channel)),
       registries(::berth::images::v1::Registries::NewStub(channel)),
       snapshots(containerd::services::snapshots::v1::Snapshots::NewStub(channel)),
       streaming(containerd::services::streaming::v1::Streaming::NewStub(channel)),

@@ -35,12 +35,6 @@ Platform ParsePlatform(const Json& json) {
   return {StringAt(json, "os"), StringAt(json, "architecture"), StringAt(json, "variant")};
 }
 
-Json ToJson(const Descriptor& descriptor) {
-  return {{"mediaType", descriptor.media_type()},
-          {"digest", descriptor.digest()},
-          {"size", descriptor.size()}};
-}
-
 }  // namespace
 
 bool IsIndexType(absl::string_view media_type) {
@@ -125,38 +119,12 @@ absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json) {
   return result;
 }
 
-std::string MakeDockerManifest(const Descriptor& config, const std::vector<Descriptor>& layers) {
-  Json manifest = {{"schemaVersion", 2}, {"mediaType", kDockerManifest}};
-  manifest["config"] = ToJson(config);
-  manifest["layers"] = Json::array();
-  for (const Descriptor& layer : layers) manifest["layers"].push_back(ToJson(layer));
-  return manifest.dump();
-}
-
 std::string ChainId(const std::vector<std::string>& diff_ids, size_t count) {
   std::string chain = diff_ids.at(0);
   for (size_t i = 1; i < count; ++i) {
     chain = HashString(absl::StrCat(chain, " ", diff_ids.at(i))).text();
   }
   return chain;
-}
-
-std::map<std::string, std::string> GcLabels(const ImageIndex& index) {
-  std::map<std::string, std::string> labels;
-  for (size_t i = 0; i < index.manifests.size(); ++i) {
-    labels[absl::StrCat("containerd.io/gc.ref.content.m.", i)] =
-        index.manifests[i].descriptor.digest();
-  }
-  return labels;
-}
-
-std::map<std::string, std::string> GcLabels(const ImageManifest& manifest) {
-  std::map<std::string, std::string> labels = {
-      {"containerd.io/gc.ref.content.config", manifest.config.digest()}};
-  for (size_t i = 0; i < manifest.layers.size(); ++i) {
-    labels[absl::StrCat("containerd.io/gc.ref.content.l.", i)] = manifest.layers[i].digest();
-  }
-  return labels;
 }
 
 }  // namespace berth::client

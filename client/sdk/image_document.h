@@ -72,17 +72,10 @@ absl::StatusOr<ImageIndex> ParseImageIndex(absl::string_view json);
 absl::StatusOr<ImageManifest> ParseImageManifest(absl::string_view json);
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json);
 
-// The manifest of an image that came without one (docker's archives).
-std::string MakeDockerManifest(const Descriptor& config, const std::vector<Descriptor>& layers);
-
 // The name of the snapshot that holds layers 0..n-1: the first diffID, then the hash of
 // "<chainID of the layers below> <diffID>". Requires: `count` is at least 1 and at most the number
 // of diffIDs.
 std::string ChainId(const std::vector<std::string>& diff_ids, size_t count);
-
-// The labels by which a document keeps what it names from being collected.
-std::map<std::string, std::string> GcLabels(const ImageIndex& index);
-std::map<std::string, std::string> GcLabels(const ImageManifest& manifest);
 
 }  // namespace berth::client
 

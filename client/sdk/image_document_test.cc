@@ -19,20 +19,15 @@ TEST(ImageDocumentTest, TheChainIdHashesTheChainBelowAndTheDiffId) {
 }
 
 TEST(ImageDocumentTest, AManifestKeepsItsOrderAndNamesWhatItHolds) {
-  Descriptor config;
-  config.set_media_type(kDockerConfig);
-  config.set_digest(kA);
-  config.set_size(7);
-  Descriptor layer = config;
-  layer.set_media_type(kDockerLayer);
-  layer.set_digest(kB);
-  absl::StatusOr<ImageManifest> manifest = ParseImageManifest(MakeDockerManifest(config, {layer}));
+  absl::StatusOr<ImageManifest> manifest = ParseImageManifest(
+      absl::StrCat(R"({"config":{"digest":")", kA, R"(","size":7},"layers":[{"digest":")", kB,
+                   R"(","size":1},{"digest":")", kA, R"(","size":2}]})"));
   ASSERT_TRUE(manifest.ok()) << manifest.status();
   EXPECT_EQ(manifest->config.digest(), kA);
   EXPECT_EQ(manifest->config.size(), 7);
-  const std::map<std::string, std::string> labels = GcLabels(*manifest);
-  EXPECT_EQ(labels.at("containerd.io/gc.ref.content.config"), kA);
-  EXPECT_EQ(labels.at("containerd.io/gc.ref.content.l.0"), kB);
+  ASSERT_EQ(manifest->layers.size(), 2u);
+  EXPECT_EQ(manifest->layers[0].digest(), kB);
+  EXPECT_EQ(manifest->layers[1].size(), 2);
 }
 
 TEST(ImageDocumentTest, MalformedManifestsNameTheField) {

@@ -9,11 +9,12 @@ namespace berth::client {
 namespace api = ::berth::images::v1;
 
 absl::StatusOr<RegistryLogin> RegistryClient::CheckLogin(const std::string& host,
-                                                         const std::string& scheme,
+                                                         const RegistryReach& reach,
                                                          RegistryLogin login) const {
   api::CheckLoginRequest request;
   request.set_host(host);
-  request.set_scheme(scheme);
+  request.set_scheme(reach.scheme);
+  request.set_hosts_directory(reach.hosts_directory);
   request.set_username(login.username);
   request.set_password(login.password);
   BERTH_ASSIGN_OR_RETURN(const api::CheckLoginResponse response,

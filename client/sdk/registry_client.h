@@ -16,8 +16,8 @@ class RegistryClient {
   explicit RegistryClient(Connection connection) : connection_(std::move(connection)) {}
 
   // Whether the registry takes the login; what to keep of it: an identity token instead of the
-  // password where the registry gave one. `scheme`: "http" for no TLS. Errors: UNAUTHENTICATED.
-  absl::StatusOr<RegistryLogin> CheckLogin(const std::string& host, const std::string& scheme,
+  // password where the registry gave one. Errors: UNAUTHENTICATED.
+  absl::StatusOr<RegistryLogin> CheckLogin(const std::string& host, const RegistryReach& reach,
                                            RegistryLogin login) const;
 
  private:

@@ -37,6 +37,7 @@ struct Stubs {
   std::unique_ptr<containerd::services::introspection::v1::Introspection::Stub> introspection;
   std::unique_ptr<containerd::services::leases::v1::Leases::Stub> leases;
   std::unique_ptr<containerd::services::namespaces::v1::Namespaces::Stub> namespaces;
+  std::unique_ptr<::berth::images::v1::Images::Stub> image_forms;
   std::unique_ptr<::berth::images::v1::Registries::Stub> registries;
   std::unique_ptr<containerd::services::snapshots::v1::Snapshots::Stub> snapshots;
   std::unique_ptr<containerd::services::streaming::v1::Streaming::Stub> streaming;

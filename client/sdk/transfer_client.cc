@@ -191,13 +191,18 @@ absl::Status ReceiveArchive(MessageStream& stream, BorrowedFd fd) {
   return absl::OkStatus();
 }
 
+void SetReach(const RegistryReach& reach, types::RegistryResolver& resolver) {
+  resolver.set_default_scheme(reach.scheme);
+  resolver.set_host_dir(reach.hosts_directory);
+}
+
 }  // namespace
 
 absl::Status TransferClient::Pull(const PullOptions& options) const {
   Transfer transfer(connection_, options.on_step);
   types::OCIRegistry registry;
   registry.set_reference(options.reference);
-  registry.mutable_resolver()->set_default_scheme(options.scheme);
+  SetReach(options.reach, *registry.mutable_resolver());
   BERTH_RETURN_IF_ERROR(transfer.Ask(options.credentials, *registry.mutable_resolver()));
   types::ImageStore store;
   store.set_name(options.reference);
@@ -220,7 +225,7 @@ absl::Status TransferClient::Push(const PushOptions& options) const {
   AddPlatforms(options.choice, store);
   types::OCIRegistry registry;
   registry.set_reference(options.reference);
-  registry.mutable_resolver()->set_default_scheme(options.scheme);
+  SetReach(options.reach, *registry.mutable_resolver());
   BERTH_RETURN_IF_ERROR(transfer.Ask(options.credentials, *registry.mutable_resolver()));
   return transfer.Run(store, registry);
 }

@@ -36,7 +36,7 @@ struct PullOptions {
   std::string reference;  // full
   PlatformChoice choice;
   std::string snapshotter;  // empty: leave it packed
-  std::string scheme;       // "http": without TLS
+  RegistryReach reach;
   OnCredentials credentials;
   OnTransferStep on_step;
 };
@@ -45,7 +45,7 @@ struct PushOptions {
   std::string name;       // stored
   std::string reference;  // full; where to
   PlatformChoice choice;
-  std::string scheme;
+  RegistryReach reach;
   OnCredentials credentials;
   OnTransferStep on_step;
 };

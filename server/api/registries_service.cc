@@ -25,12 +25,16 @@ absl::StatusOr<worker::v1::CheckLoginRequest> ForWorker(const RegistriesService:
   }
   image::RegistryAccess access;
   access.scheme = request.scheme();
+  access.hosts_directory = request.hosts_directory();
   access.credentials.username = request.username();
   access.credentials.password = request.password();
   worker::v1::CheckLoginRequest check;
   BERTH_ASSIGN_OR_RETURN(*check.mutable_origin(),
                          image::OriginOf(reference, access, image::RegistryUse::kPull));
   check.mutable_origin()->clear_repository();
+  // The registry stands last; a login is not for its mirrors.
+  auto& hosts = *check.mutable_origin()->mutable_hosts();
+  hosts.DeleteSubrange(0, hosts.size() - 1);
   return check;
 }
 

@@ -54,6 +54,24 @@ void WriteDescriptor(const Descriptor& descriptor, json::Writer& writer) {
       .EndObject();
 }
 
+// The full name, or else the tag. A tool that knows of tags alone (umoci) copies the annotations of
+// the image that it changed: then the tag is the newer of the two.
+std::string NameOf(const Descriptor& target) {
+  const auto find = [&](const char* key) {
+    const auto found = target.annotations().find(key);
+    return found == target.annotations().end() ? std::string() : found->second;
+  };
+  const std::string full = find("io.containerd.image.name");
+  const std::string tag = find("org.opencontainers.image.ref.name");
+  if (full.empty()) return tag;
+  const size_t colon = full.rfind(':');
+  const bool is_tagged = colon != std::string::npos && full.find('/', colon) == std::string::npos &&
+                         full.find('@') == std::string::npos;
+  const bool is_bare = !tag.empty() && tag.find_first_of("/:@") == std::string::npos;
+  if (!is_tagged || !is_bare) return full;
+  return absl::StrCat(full.substr(0, colon + 1), tag);
+}
+
 }  // namespace
 
 ArchiveFiles::ArchiveFiles(const worker::v1::ReadArchiveResponse& members) {
@@ -97,12 +115,8 @@ absl::StatusOr<std::vector<OciArchiveImage>> ParseOciLayout(absl::string_view in
   for (const IndexEntry& entry : index.manifests) {
     OciArchiveImage image;
     image.target = entry.descriptor;
-    const auto& annotations = image.target.annotations();
-    for (const char* key : {"io.containerd.image.name", "org.opencontainers.image.ref.name"}) {
-      const auto name = annotations.find(key);
-      if (name == annotations.end() || name->second.empty()) continue;
-      image.names.push_back(name->second);
-      break;
+    if (std::string name = NameOf(image.target); !name.empty()) {
+      image.names.push_back(std::move(name));
     }
     image.target.clear_annotations();
     // An index may list one image once for each of its names.

@@ -13,6 +13,10 @@
 namespace berth::image {
 namespace {
 
+// Each becomes a download. Overlays end at 500 layers; artifacts are of a few dozen blobs.
+constexpr size_t kMaxLayers = 1000;
+constexpr size_t kMaxManifests = 1000;
+
 std::string Text(json::Value value) {
   return value.kind() == json::Kind::kString ? std::string(value.text()) : std::string();
 }
@@ -148,6 +152,10 @@ absl::StatusOr<ImageIndex> ParseImageIndex(absl::string_view json) {
     return Bad(kDocument, "\"manifests\" is missing or no array");
   }
   for (auto element : manifests) {
+    if (index.manifests.size() == kMaxManifests) {
+      return Bad(kDocument, absl::StrCat("\"manifests\" has more than ", kMaxManifests,
+                                         " of them; no image of anybody's has so many"));
+    }
     IndexEntry entry;
     BERTH_ASSIGN_OR_RETURN(
         entry.descriptor, ParseDescriptor(element.value(), kDocument,
@@ -177,6 +185,10 @@ absl::StatusOr<ImageManifest> ParseImageManifest(absl::string_view json) {
   }
   if (layers.kind() == json::Kind::kArray) {
     for (auto element : layers) {
+      if (manifest.layers.size() == kMaxLayers) {
+        return Bad(kDocument, absl::StrCat("\"layers\" has more than ", kMaxLayers,
+                                           " of them; no image of anybody's has so many"));
+      }
       BERTH_ASSIGN_OR_RETURN(Descriptor layer,
                              ParseDescriptor(element.value(), kDocument,
                                              absl::StrCat("layers[", manifest.layers.size(), "]")));

@@ -162,6 +162,28 @@ TEST(ArchiveLayoutTest, LinksAreFollowedInsideTheArchiveOnly) {
   EXPECT_TRUE(absl::IsNotFound(files.FindBlob(kDigest).status()));
 }
 
+TEST(ArchiveLayoutTest, NamesAreFullOnesWithTheNewestTag) {
+  const auto names = [](const std::string& annotations) {
+    const auto images = ParseOciLayout(absl::StrCat(
+        R"({"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":")",
+        "sha256:", std::string(64, 'a'), R"(","annotations":{)", annotations, "}}]}"));
+    EXPECT_TRUE(images.ok()) << images.status();
+    return images.ok() ? images->at(0).names : std::vector<std::string>();
+  };
+  using Names = std::vector<std::string>;
+  const std::string full = R"("io.containerd.image.name":"r.example:5000/a/b:v1")";
+  EXPECT_EQ(names(""), Names());
+  EXPECT_EQ(names(full), Names{"r.example:5000/a/b:v1"});
+  EXPECT_EQ(names(R"("org.opencontainers.image.ref.name":"v2")"), Names{"v2"});
+  EXPECT_EQ(names(full + R"(,"org.opencontainers.image.ref.name":"v2")"),
+            Names{"r.example:5000/a/b:v2"});
+  EXPECT_EQ(names(full + R"(,"org.opencontainers.image.ref.name":"x/y:v2")"),
+            Names{"r.example:5000/a/b:v1"});
+  EXPECT_EQ(names(R"("io.containerd.image.name":"r.example:5000/a",)"
+                  R"("org.opencontainers.image.ref.name":"v2")"),
+            Names{"r.example:5000/a"});
+}
+
 TEST(ArchiveLayoutTest, DockersManifest) {
   const auto images = ParseDockerArchive(
       R"([{"Config":"c.json","RepoTags":["x:1"],"Layers":["a/layer.tar"]},{"Config":"d.json"}])");

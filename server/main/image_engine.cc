@@ -37,6 +37,11 @@ ImageEngine::ImageEngine(const Inputs& inputs)
                .worker = inputs.worker,
                .executor = inputs.executor,
                .loop = inputs.loop,
-               .layers = LayersOf(inputs.config)}) {}
+               .layers = LayersOf(inputs.config)}),
+      converter_({.catalog = catalog_,
+                  .content = inputs.storage.content(),
+                  .leases = inputs.storage.leases(),
+                  .worker = inputs.worker,
+                  .executor = inputs.executor}) {}
 
 }  // namespace berth

@@ -10,6 +10,7 @@
 #include "base/loop/loop.h"
 #include "server/events/exchange.h"
 #include "server/image/image_catalog.h"
+#include "server/image/image_converter.h"
 #include "server/image/image_exporter.h"
 #include "server/image/image_importer.h"
 #include "server/image/image_puller.h"
@@ -41,6 +42,7 @@ class ImageEngine {
   image::ImageImporter& importer() { return importer_; }
   image::ImageExporter& exporter() { return exporter_; }
   image::ImagePuller& puller() { return puller_; }
+  image::ImageConverter& converter() { return converter_; }
 
  private:
   image::StreamTable streams_;
@@ -49,6 +51,7 @@ class ImageEngine {
   image::ImageImporter importer_;
   image::ImageExporter exporter_;
   image::ImagePuller puller_;
+  image::ImageConverter converter_;
 };
 
 }  // namespace berth

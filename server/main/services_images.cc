@@ -1,3 +1,4 @@
+#include "server/api/image_forms_service.h"
 #include "server/api/registries_service.h"
 #include "server/api/streaming_service.h"
 #include "server/api/transfer_service.h"
@@ -11,6 +12,11 @@ void AddImageServices(const ServiceParts& parts, NamedServices& services) {
   ImageEngine& images = parts.images;
   services.push_back(
       {"registries", std::make_unique<RegistriesService>(parts.worker, parts.executor)});
+  services.push_back({"image-forms", std::make_unique<ImageFormsService>(
+                                         ImageFormsService::Parts{.catalog = images.catalog(),
+                                                                  .converter = images.converter(),
+                                                                  .unpacker = images.unpacker(),
+                                                                  .executor = parts.executor})});
   services.push_back({"streaming", std::make_unique<StreamingService>(images.streams())});
   services.push_back({"transfer", std::make_unique<TransferService>(TransferService::Parts{
                                       .catalog = images.catalog(),

@@ -12,7 +12,6 @@
 namespace berth::registry {
 namespace {
 
-constexpr int kFruitless = 6;  // connections in a row that bring next to nothing
 constexpr uint64_t kFruitfulBytes = 16 * 1024;
 constexpr int kConnections = 1000;  // in all: a host that sends a byte at a time is no help
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
@@ -44,7 +43,8 @@ absl::Status BlobStream::Read(const BlobPart& part, Sink sink) {
       fruitless = 0;
       pause = kFirstPause;
     }
-    if (++fruitless >= kFruitless || connection == kConnections) return status;
+    // One more than attempts: a connection that was kept open may have ended meanwhile.
+    if (++fruitless > host_.attempts() || connection == kConnections) return status;
     const absl::Duration wait = std::max(pause, retry_after_);
     if (wait > kLongestPause) return status;
     BERTH_RETURN_IF_ERROR(host_.Pause(wait));

@@ -178,6 +178,20 @@ TEST_F(FetchTest, ABodyThatEndsEarlyTimeAndAgainIsGivenUp) {
   EXPECT_EQ(Run(RequestFor(bytes)).status().code(), absl::StatusCode::kUnavailable);
 }
 
+TEST_F(FetchTest, ASlowDripIsGivenUpAndWhatCameStays) {
+  const std::string bytes = Noise(100000);
+  MeddleWithBlobs([](FakeResponse& response) { response.drip = absl::Milliseconds(20); });
+  Session impatient(absl::Seconds(1));
+  UploadObserver observer{[](uint64_t, uint64_t) {}, [] {}};
+  const auto response =
+      Fetch(RequestFor(bytes), *DupFd(file_), std::move(observer), {impatient, cancelled_});
+  EXPECT_EQ(response.status().code(), absl::StatusCode::kUnavailable) << response.status();
+  EXPECT_TRUE(absl::StrContains(response.status().message(), "too slowly")) << response.status();
+  const std::string stored = Stored();
+  EXPECT_GT(stored.size(), 0u);
+  EXPECT_EQ(stored, bytes.substr(0, stored.size()));
+}
+
 TEST_F(FetchTest, AWrongRangeIsALie) {
   const std::string bytes = Noise(300000);
   Store(bytes.substr(0, 1000));

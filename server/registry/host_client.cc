@@ -84,7 +84,9 @@ HostClient::HostClient(const worker::v1::Host& host, std::string registry, Sessi
       session_(session),
       cancelled_(cancelled),
       connection_(ConnectionOf(host)),
-      client_(session.pool().Take()) {}
+      client_(session.pool().Take()) {
+  connection_.stall_timeout = session.stall_timeout();
+}
 
 std::string HostClient::RepositoryHere(absl::string_view repository) const {
   std::string here(repository);
@@ -131,7 +133,7 @@ absl::StatusOr<HttpResponse> HostClient::Do(const HostRequest& request,
     absl::StatusOr<HttpResponse> response = Once(request, observer);
     const bool transient =
         response.ok() ? IsTransient(response->status) : absl::IsUnavailable(response.status());
-    if (!transient || attempt == kAttempts || request.retry == HostRequest::Retry::kNo) {
+    if (!transient || attempt == attempts_ || request.retry == HostRequest::Retry::kNo) {
       return response;
     }
     absl::Duration wait = pause;
@@ -259,7 +261,7 @@ absl::StatusOr<std::string> HostClient::Authorize(const Challenge& challenge,
       identity_token_ = token->identity_token;
       return absl::StrCat("Bearer ", token->text);
     }
-    if (!absl::IsUnavailable(token.status()) || attempt == kAttempts) return token.status();
+    if (!absl::IsUnavailable(token.status()) || attempt == attempts_) return token.status();
     BERTH_RETURN_IF_ERROR(Pause(pause));
     pause *= 2;
   }

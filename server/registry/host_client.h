@@ -35,6 +35,8 @@ class HostClient {
  public:
   static constexpr int kMaxRedirects = 10;
   static constexpr int kAttempts = 5;
+  // Where another host can be asked instead.
+  static constexpr int kFewAttempts = 2;
 
   // `registry`: whose repositories the host serves.
   HostClient(const worker::v1::Host& host, std::string registry, Session& session,
@@ -44,6 +46,9 @@ class HostClient {
   const std::string& registry() const { return registry_; }
   const worker::v1::Host& host() const { return host_; }
   const std::atomic<bool>& cancelled() const { return cancelled_; }
+  // How often what fails for the moment is tried in a row; kAttempts at first.
+  int attempts() const { return attempts_; }
+  void set_attempts(int attempts) { attempts_ = attempts; }
   // The name of a repository here, after the host's rewrites.
   std::string RepositoryHere(absl::string_view repository) const;
 
@@ -82,6 +87,7 @@ class HostClient {
   const std::atomic<bool>& cancelled_;
   HttpConnection connection_;
   HttpPool::Lease client_;
+  int attempts_ = kAttempts;
   std::string identity_token_;
   TokenRequest::Identity identity_ = TokenRequest::Identity::kNo;
 };

@@ -23,7 +23,6 @@ constexpr size_t kMaxHeaderBytes = 64 * 1024;
 constexpr size_t kMaxErrorBytes = 16 * 1024;
 constexpr long kBufferBytes = 512 * 1024;
 constexpr long kLowSpeedBytes = 1024;
-constexpr long kLowSpeedSeconds = 30;
 constexpr char kSystemAuthorities[] = "/etc/ssl/certs/ca-certificates.crt";
 
 // libcurl reads the lower-case names only; other programs of this trade read both.
@@ -258,7 +257,7 @@ absl::StatusOr<HttpResponse> HttpClient::Do(const HttpRequest& request,
   set(CURLOPT_CONNECTTIMEOUT_MS,
       static_cast<long>(absl::ToInt64Milliseconds(connection.dial_timeout)));
   set(CURLOPT_LOW_SPEED_LIMIT, kLowSpeedBytes);
-  set(CURLOPT_LOW_SPEED_TIME, kLowSpeedSeconds);
+  set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(absl::ToInt64Seconds(connection.stall_timeout)));
   if (request.timeout != absl::InfiniteDuration()) {
     set(CURLOPT_TIMEOUT_MS, static_cast<long>(absl::ToInt64Milliseconds(request.timeout)));
   }

@@ -39,6 +39,8 @@ struct HttpConnection {
   std::string key;
   enum class Verify { kYes, kNo } verify = Verify::kYes;
   absl::Duration dial_timeout = absl::Seconds(30);
+  // A transfer that is slower than 1 KiB/s for so long, in whole seconds, fails.
+  absl::Duration stall_timeout = absl::Seconds(30);
 };
 
 struct HttpRequest {

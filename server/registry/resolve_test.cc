@@ -228,6 +228,21 @@ TEST_F(ResolveTest, MirrorsAreAskedFirstAndTheRegistryWhereTheyFail) {
   EXPECT_EQ(Ask(origin, "v1").status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
+TEST_F(ResolveTest, AMirrorThatIsDownIsPassedOverForAWhile) {
+  FakeRegistry mirror;
+  mirror.AddManifest("a/b", "v1", kManifest, kManifestType);
+  mirror.meddle = [](const FakeRequest&, FakeResponse& response) { response.status = 503; };
+  Origin origin = mirror.OriginOf("a/b");
+  *origin.add_hosts() = registry_.OriginOf("a/b").hosts(0);
+  EXPECT_EQ(Ask(origin, "v1")->host(), registry_.address());
+  EXPECT_EQ(mirror.requests().size(), 2u);
+  EXPECT_EQ(Ask(origin, "v1")->host(), registry_.address());
+  EXPECT_EQ(mirror.requests().size(), 2u);
+  // Where there is nobody else it is asked all the same, with all patience.
+  EXPECT_EQ(Ask(mirror.OriginOf("a/b"), "v1").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(mirror.requests().size(), 7u);
+}
+
 TEST_F(ResolveTest, ErrorsNameEveryHostThatWasAsked) {
   FakeRegistry mirror;
   Origin origin = mirror.OriginOf("a/b");

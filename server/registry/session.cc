@@ -56,4 +56,15 @@ void Session::PutScheme(const std::string& host, std::string scheme) {
   Put(schemes_, host, std::move(scheme));
 }
 
+bool Session::IsDown(const std::string& host, absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = down_.find(host);
+  return found != down_.end() && found->second > now;
+}
+
+void Session::PutDown(const std::string& host, absl::Time until) {
+  absl::MutexLock lock(&mutex_);
+  Put(down_, host, until);
+}
+
 }  // namespace berth::registry

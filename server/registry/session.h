@@ -23,6 +23,11 @@ class Session {
  public:
   static constexpr size_t kMaxEntries = 256;
 
+  // `stall_timeout`: see HttpConnection.
+  explicit Session(absl::Duration stall_timeout = absl::Seconds(30))
+      : stall_timeout_(stall_timeout) {}
+  absl::Duration stall_timeout() const { return stall_timeout_; }
+
   HttpPool& pool() { return pool_; }
 
   std::optional<std::string> FindToken(const std::string& key, absl::Time now);
@@ -34,17 +39,22 @@ class Session {
   // "http" where a loopback host was found to have no TLS.
   std::string FindScheme(const std::string& host);
   void PutScheme(const std::string& host, std::string scheme);
+  // A host that did not answer is not asked for a while, where there is another.
+  bool IsDown(const std::string& host, absl::Time now);
+  void PutDown(const std::string& host, absl::Time until);
 
  private:
   struct Token {
     std::string text;
     absl::Time end;
   };
+  const absl::Duration stall_timeout_;
   HttpPool pool_;
   absl::Mutex mutex_;
   std::map<std::string, Token> tokens_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Challenge> challenges_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> schemes_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, absl::Time> down_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace berth::registry

@@ -33,6 +33,12 @@ absl::StatusOr<v1::ReadArchiveResponse> RunReadArchive(const v1::ReadArchiveRequ
                                                        const StoreDirectory& store,
                                                        const std::atomic<bool>& cancelled);
 
+// Errors: INVALID_ARGUMENT for a malformed layer; DATA_LOSS for a blob that is not its digest;
+// RESOURCE_EXHAUSTED for a full disk.
+absl::StatusOr<v1::RecompressResponse> RunRecompress(const v1::RecompressRequest& request,
+                                                     const StoreDirectory& store,
+                                                     const std::atomic<bool>& cancelled);
+
 }  // namespace berth::worker
 
 #endif  // BERTH_SERVER_WORKER_JOBS_H_

@@ -43,6 +43,10 @@ void RegisterUnpack(JobServer& jobs, const StoreDirectory& store, ProgressTable&
       "Diff", [&](const v1::DiffRequest& request, const std::atomic<bool>& cancelled) {
         return RunDiff(request, store, cancelled);
       });
+  jobs.Register<v1::RecompressRequest>(
+      "Recompress", [&](const v1::RecompressRequest& request, const std::atomic<bool>& cancelled) {
+        return RunRecompress(request, store, cancelled);
+      });
   jobs.Register<v1::ReadArchiveRequest>("ReadArchive", [&](const v1::ReadArchiveRequest& request,
                                                            const std::atomic<bool>& cancelled) {
     return RunReadArchive(request, store, cancelled);

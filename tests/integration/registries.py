@@ -103,8 +103,8 @@ class Registry:
             return file.read()
 
     def requests(self, method, words=""):
-        """Lines of the access log with that method and those words."""
-        return [line for line in self.log().split("\n") if '"%s /' % method in line and words in line]
+        """Lines of the access log about berth's requests with that method and those words."""
+        return [line for line in self.log().split("\n") if '"%s /' % method in line and words in line and '"berth/' in line]
 
     def blob_path(self, digest):
         return "%s/data/docker/registry/v2/blobs/sha256/%s/%s/data" % (self.directory, digest[7:9], digest[7:])
@@ -119,6 +119,8 @@ class Proxy:
     def __init__(self, target_port, points=()):
         self.target_port = target_port
         self.received = 0
+        self.sent = 0
+        self.cuts_upward = []
         self.points = sorted(points, key=lambda point: point[0])
         self.lock = threading.Lock()
         self.listener = socket.socket()
@@ -169,7 +171,15 @@ class Proxy:
                 data = client.recv(65536)
                 if not data:
                     return
+                with self.lock:
+                    self.sent += len(data)
+                    reset = bool(self.cuts_upward) and self.sent >= self.cuts_upward[0]
+                    if reset:
+                        self.cuts_upward.pop(0)
                 server.sendall(data)
+                if reset:
+                    self.reset(client)
+                    return
             if server in ready:
                 data = server.recv(16384)
                 if not data:
@@ -181,8 +191,16 @@ class Proxy:
                         reset = self.points.pop(0)[1]() or reset
                 client.sendall(data)
                 if reset:
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.reset(client)
                     return
+
+    def cut_upward(self, counts):
+        """Resets the connection by which the bytes sent to the port go beyond each of `counts`."""
+        self.cuts_upward = sorted(counts)
+
+    @staticmethod
+    def reset(client):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def close(self):
         os.write(self.stop_writer, b"x")

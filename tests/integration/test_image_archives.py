@@ -5,13 +5,24 @@ import os
 import subprocess
 import tarfile
 
+from dockerd import Dockerd
 from event_watch import EventWatch
-from harness import BUSYBOX, BerthTest, at_once
+from harness import BUSYBOX, BerthTest, at_once, mounts, wait_for
 import images
 
 
 class ImageArchivesTest(BerthTest):
     busybox = False
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.remove_images)
+
+    def remove_images(self):
+        """What a test that failed leaves must not fail the next."""
+        self.daemon.remove_everything()
+        for name in self.names():
+            self.daemon.berth("image", "rm", "--force", "--sync", name, check=False)
 
     def path(self, name):
         return os.path.join(self.daemon.dir, name)
@@ -36,42 +47,6 @@ class ImageArchivesTest(BerthTest):
         for i in range(count):
             layers.append(images.Layer().dir("data").add("data/f%d" % i, os.urandom(200000)).bytes())
         return layers
-
-    def multi_platform(self, path):
-        """An OCI archive with an index of two platforms, as buildx makes them; the second is another machine's."""
-        parts = {}
-        entries = []
-        for arch in ("amd64", "arm64"):
-            one = self.path("one-%s.tar" % arch)
-            config = dict(images.BUSYBOX_CONFIG, Labels={"arch": arch})
-            images.oci_archive(one, "docker.io/test/multi:1", [images.busybox_layer()], config)
-            with tarfile.open(one) as tar:
-                index = json.load(tar.extractfile("index.json"))
-                blobs = {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.name.startswith("blobs/sha256/") and m.isfile()}
-            manifest = json.loads(blobs["blobs/sha256/" + index["manifests"][0]["digest"][7:]])
-            config_json = json.loads(blobs["blobs/sha256/" + manifest["config"]["digest"][7:]])
-            config_json["architecture"] = arch
-            data = json.dumps(config_json).encode()
-            manifest["config"].update(digest=images.sha(data), size=len(data))
-            blobs["blobs/sha256/" + images.sha(data)[7:]] = data
-            data = json.dumps(manifest).encode()
-            blobs["blobs/sha256/" + images.sha(data)[7:]] = data
-            entries.append({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": images.sha(data),
-                            "size": len(data), "platform": {"os": "linux", "architecture": arch}})
-            wanted = [images.sha(data), manifest["config"]["digest"]] + [l["digest"] for l in manifest["layers"]]
-            parts.update({n: b for n, b in blobs.items() if "sha256:" + n[13:] in wanted})
-        index = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
-                            "manifests": entries}).encode()
-        parts["blobs/sha256/" + images.sha(index)[7:]] = index
-        top = {"schemaVersion": 2, "manifests": [{
-            "mediaType": "application/vnd.oci.image.index.v1+json", "digest": images.sha(index), "size": len(index),
-            "annotations": {"io.containerd.image.name": "docker.io/test/multi:1"}}]}
-        with tarfile.open(path, "w") as tar:
-            images.put(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-            images.put(tar, "index.json", json.dumps(top).encode())
-            for name, data in parts.items():
-                images.put(tar, name, data)
-        return images.sha(index)
 
     def test_docker_archive_plain_and_compressed_from_file_and_pipe(self):
         images.busybox(self.path("d.tar"))
@@ -134,7 +109,8 @@ class ImageArchivesTest(BerthTest):
                 self.forget_everything()
 
     def test_all_platforms_go_out_and_come_back(self):
-        digest = self.multi_platform(self.path("m.tar"))
+        digest = images.multi_platform_archive(self.path("m.tar"), "docker.io/test/multi:1", [images.busybox_layer()],
+                                               images.BUSYBOX_CONFIG)
         self.daemon.berth("load", "-i", self.path("m.tar"))
         self.assertEqual(self.target_of("docker.io/test/multi:1"), digest)
         blobs = self.blobs()
@@ -157,6 +133,145 @@ class ImageArchivesTest(BerthTest):
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("platform", result.stderr)
         self.assertEqual(self.blobs(), [])
+
+    @staticmethod
+    def unmount_below(directory):
+        """Both engines keep their storage mounted on itself."""
+        for line in reversed(mounts()):
+            point = line.split()[4]
+            if point.startswith(directory) and point.split("/")[-1] in ("vfs", "docker", "data", "podman", "podman-run"):
+                subprocess.run(["umount", point], capture_output=True)
+
+    def id_of(self, name):
+        return json.loads(self.daemon.berth("history", "--format", "json", name).stdout)[0]["id"]
+
+    def tree(self, directory):
+        return sorted(os.path.relpath(os.path.join(folder, name), directory)
+                      for folder, _, names in os.walk(directory) for name in names)
+
+    def test_a_layout_in_a_directory_goes_in_and_out(self):
+        images.oci_archive(self.path("dir.tar"), "docker.io/test/dir:v1", self.layers(2), images.BUSYBOX_CONFIG)
+        self.daemon.run(["skopeo", "copy", "-q", "oci-archive:" + self.path("dir.tar"), "oci:" + self.path("skopeo-layout") + ":v1"])
+        self.daemon.berth("load", "--repository", "test/dir", "-i", self.path("skopeo-layout"))
+        self.assertEqual(self.names(), ["docker.io/test/dir:v1"])
+        digest = self.target_of("docker.io/test/dir:v1")
+        blobs = self.blobs()
+        self.daemon.berth("save", "-o", self.path("ours") + "/", "test/dir:v1")
+        self.assertEqual(sorted("sha256:" + os.path.basename(f) for f in self.tree(self.path("ours")) if f.startswith("blobs/sha256/")), blobs)
+        self.assertEqual(json.loads(self.daemon.run(["skopeo", "inspect", "oci:" + self.path("ours") + ":v1"]).stdout)["Digest"], digest)
+        self.forget_everything()
+        self.daemon.berth("load", "-i", self.path("ours"))
+        self.assertEqual((self.target_of("docker.io/test/dir:v1"), self.blobs()), (digest, blobs))
+        # What is there already is not overwritten; what is no layout is told.
+        again = self.daemon.berth("save", "-o", self.path("ours"), "test/dir:v1", check=False)
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("is not empty", again.stderr)
+        os.mkdir(self.path("nothing"))
+        empty = self.daemon.berth("load", "-i", self.path("nothing"), check=False)
+        self.assertEqual(empty.returncode, 1)
+        self.assertIn(self.path("nothing"), empty.stderr)
+        # A directory with a part of the blobs only.
+        largest = max((f for f in self.tree(self.path("ours")) if f.startswith("blobs/")), key=lambda f: os.stat(self.path("ours/" + f)).st_size)
+        os.remove(self.path("ours/" + largest))
+        self.forget_everything()
+        partial = self.daemon.berth("load", "-i", self.path("ours"), check=False)
+        self.assertEqual(partial.returncode, 1)
+        self.assertIn(os.path.basename(largest), partial.stderr)
+        self.assertEqual(self.names(), [])
+
+    def test_umoci_changes_an_image_and_berth_runs_it(self):
+        images.oci_archive(self.path("u.tar"), "docker.io/test/u:v1", self.layers(1), images.BUSYBOX_CONFIG)
+        self.daemon.berth("load", "-i", self.path("u.tar"))
+        self.daemon.berth("save", "-o", self.path("u-layout") + "/", "test/u:v1")
+        self.daemon.run(["umoci", "unpack", "--image", self.path("u-layout") + ":v1", self.path("u-bundle")])
+        with open(self.path("u-bundle") + "/rootfs/added", "w") as file:
+            file.write("by umoci")
+        os.remove(self.path("u-bundle") + "/rootfs/data/f0")
+        self.daemon.run(["umoci", "repack", "--image", self.path("u-layout") + ":v2", self.path("u-bundle")])
+        self.daemon.run(["umoci", "config", "--image", self.path("u-layout") + ":v2", "--config.env", "MADE_BY=umoci"])
+        self.forget_everything()
+        self.daemon.berth("load", "--repository", "test/u", "-i", self.path("u-layout"))
+        self.assertEqual(self.names(), ["docker.io/test/u:v1", "docker.io/test/u:v2"])
+        there = json.loads(self.daemon.run(["skopeo", "inspect", "oci:" + self.path("u-layout") + ":v2"]).stdout)["Digest"]
+        self.assertEqual(self.target_of("docker.io/test/u:v2"), there)
+        out = self.out("run", "--rm", "docker.io/test/u:v2", self.name(), "sh", "-c", "cat /added; echo $MADE_BY; ls /data | wc -l")
+        self.assertEqual(out.split(), ["by", "umoci", "umoci", "0"])
+        self.forget_everything()
+
+    def test_docker_and_podman_load_what_was_saved(self):
+        images.oci_archive(self.path("s.tar"), "docker.io/test/s:v1", self.layers(2), images.BUSYBOX_CONFIG)
+        self.daemon.berth("load", "-i", self.path("s.tar"))
+        image_id = self.id_of("test/s:v1")
+        saved = self.daemon.berth("save", "test/s:v1", text=False).stdout
+        docker = Dockerd(self.path("docker"), self.daemon.sock, "--storage-driver=vfs")
+        self.addCleanup(self.unmount_below, self.path(""))
+        self.addCleanup(docker.stop)
+        wait_for(lambda: subprocess.run(docker.argv("version"), capture_output=True).returncode == 0, 60, "dockerd")
+        self.daemon.run(docker.argv("load"), input=saved, text=False, timeout=120)
+        self.assertEqual(self.daemon.run(docker.argv("inspect", "-f", "{{.Id}}", "test/s:v1")).stdout.strip(), image_id)
+        # And back: what docker saves has the same id here.
+        back = self.daemon.run(docker.argv("save", "test/s:v1"), text=False, timeout=120).stdout
+        self.forget_everything()
+        self.daemon.berth("load", input=back, text=False)
+        self.assertEqual(self.id_of("test/s:v1"), image_id)
+        self.forget_everything()
+        podman = ["podman", "--root", self.path("podman"), "--runroot", self.path("podman-run"), "--storage-driver", "vfs",
+                  "--cgroup-manager", "cgroupfs"]
+        self.daemon.run(podman + ["load"], input=saved, text=False, timeout=120)
+        self.assertEqual("sha256:" + self.daemon.run(podman + ["image", "inspect", "-f", "{{.Id}}", "docker.io/test/s:v1"]).stdout.strip(), image_id)
+        for kind in ("oci-archive", "docker-archive"):
+            back = self.daemon.run(podman + ["save", "--format", kind, "docker.io/test/s:v1"], text=False, timeout=120).stdout
+            self.daemon.berth("load", input=back, text=False)
+            self.assertEqual(self.id_of("test/s:v1"), image_id)
+            self.forget_everything()
+
+    def test_conversions(self):
+        layers = self.layers(2)
+        images.oci_archive(self.path("k.tar"), "docker.io/test/k:v1", layers, images.BUSYBOX_CONFIG)
+        self.daemon.berth("load", "-i", self.path("k.tar"))
+        before = self.id_of("test/k:v1")
+        snapshots = self.out("snapshots", "ls")
+        for words, compression in ((["--compression", "zstd"], "zstd"), (["--compression", "none"], None),
+                                   (["--docker", "--compression", "gzip"], "gzip"), (["--compression", "gzip"], "gzip")):
+            with self.subTest(words):
+                self.daemon.berth("image", "convert", *words, "test/k:v1", "test/k:other")
+                self.daemon.berth("save", "-o", self.path("k-other.tar"), "test/k:other")
+                with tarfile.open(self.path("k-other.tar")) as tar:
+                    index = json.load(tar.extractfile("index.json"))
+                    manifest = json.load(tar.extractfile("blobs/sha256/" + index["manifests"][0]["digest"][7:]))
+                for layer in manifest["layers"]:
+                    self.assertEqual(layer["mediaType"].rsplit("tar", 1)[1].strip("+.") or None, compression)
+                # The same config: the same id and the same snapshots.
+                self.assertEqual(self.id_of("test/k:other"), before)
+                self.assertIn("f1", self.out("run", "--rm", "docker.io/test/k:other", self.name(), "ls", "/data"))
+                self.assertEqual(self.out("snapshots", "ls"), snapshots)
+                # Another tool agrees on every layer.
+                config = json.loads(self.daemon.run(["skopeo", "inspect", "--config", "oci-archive:" + self.path("k-other.tar")]).stdout)
+                self.assertEqual(config["rootfs"]["diff_ids"], [images.sha(layer) for layer in layers])
+                self.daemon.run(["skopeo", "copy", "-q", "oci-archive:" + self.path("k-other.tar"), "dir:" + self.path("k-dir")])
+        # What has the wanted form already keeps its digest.
+        self.daemon.berth("image", "convert", "--oci", "--compression", "gzip", "test/k:v1", "test/k:same")
+        self.assertEqual(self.target_of("docker.io/test/k:same"), self.target_of("docker.io/test/k:v1"))
+        refused = self.daemon.berth("image", "convert", "--docker", "--compression", "zstd", "test/k:v1", "test/k:x", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("no type for zstd", refused.stderr)
+        refused = self.daemon.berth("image", "convert", "--compression", "lzma", "test/k:v1", "test/k:x", check=False)
+        self.assertIn("none, gzip or zstd", refused.stderr)
+        self.daemon.remove_everything()
+        self.forget_everything()
+
+    def test_a_subset_of_platforms(self):
+        images.multi_platform_archive(self.path("p3.tar"), "docker.io/test/p:1", [images.busybox_layer()], images.BUSYBOX_CONFIG,
+                                      ("amd64", "arm64", "s390x"))
+        self.daemon.berth("load", "-i", self.path("p3.tar"))
+        self.daemon.berth("image", "convert", "--platform", "linux/arm64", "--platform", "linux/amd64", "test/p:1", "test/p:two")
+        self.daemon.berth("save", "--all-platforms", "-o", self.path("p2.tar"), "test/p:two")
+        raw = json.loads(self.daemon.run(["skopeo", "inspect", "--raw", "oci-archive:" + self.path("p2.tar")]).stdout)
+        self.assertEqual(sorted(m["platform"]["architecture"] for m in raw["manifests"]), ["amd64", "arm64"])
+        refused = self.daemon.berth("image", "convert", "--platform", "linux/riscv64", "test/p:1", "test/p:none", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("platforms that were asked for", refused.stderr)
+        self.forget_everything()
 
     def broken(self, data, *words):
         result = self.daemon.berth("load", input=data, text=False, check=False)

@@ -57,9 +57,9 @@ def gz(data):
     return gzip.compress(data, compresslevel=6, mtime=0)
 
 
-def image_config(layers, config):
+def image_config(layers, config, architecture="amd64"):
     return json.dumps({
-        "created": EPOCH, "architecture": "amd64", "os": "linux", "config": config,
+        "created": EPOCH, "architecture": architecture, "os": "linux", "config": config,
         "rootfs": {"type": "layers", "diff_ids": [sha(layer) for layer in layers]},
         "history": [{"created": EPOCH, "created_by": "layer %d" % i} for i in range(len(layers))],
     }).encode()
@@ -115,6 +115,29 @@ def oci_archive(path, name, layers, config, compress=True):
         for digest, blob in blobs.items():
             put(tar, "blobs/sha256/" + digest[7:], blob)
     return path
+
+
+def multi_platform_archive(path, name, layers, config, architectures=("amd64", "arm64")):
+    """An OCI archive with an index of several platforms, as buildx makes them; the index's digest. The layers are shared."""
+    blobs, entries = {}, []
+
+    def add(data, kind, **more):
+        blobs[sha(data)] = data
+        return dict(more, mediaType="application/vnd.oci.image." + kind, digest=sha(data), size=len(data))
+    descriptors = [add(gz(layer), "layer.v1.tar+gzip") for layer in layers]
+    for architecture in architectures:
+        document = image_config(layers, dict(config, Labels={"arch": architecture}), architecture)
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                               "config": add(document, "config.v1+json"), "layers": descriptors}).encode()
+        entries.append(add(manifest, "manifest.v1+json", platform={"os": "linux", "architecture": architecture}))
+    index = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries}).encode()
+    top = {"schemaVersion": 2, "manifests": [add(index, "index.v1+json", annotations={"io.containerd.image.name": name})]}
+    with tarfile.open(path, "w") as tar:
+        put(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+        put(tar, "index.json", json.dumps(top).encode())
+        for digest, data in blobs.items():
+            put(tar, "blobs/sha256/" + digest[7:], data)
+    return sha(index)
 
 
 def busybox_layer():

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -109,12 +110,23 @@ absl::Status SetClients(const toml::node& node, FileReader read, Host& host) {
   return absl::OkStatus();
 }
 
+// What else HTTP allows in a name, nobody uses; what it does not allow would be a line of its own.
+bool IsHeaderName(absl::string_view name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_';
+  });
+}
+
 absl::Status SetHeaders(const toml::node& node, Host& host) {
   const toml::table* const table = node.as_table();
   if (table == nullptr) return Wrong(node, "header", "a table");
   for (const auto& [name, value] : *table) {
     worker::v1::Header header;
     header.set_name(std::string(name.str()));
+    if (!IsHeaderName(header.name())) {
+      return Wrong(value, absl::StrCat("the header name \"", absl::CEscape(header.name()), "\""),
+                   "of letters, digits and hyphens");
+    }
     BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> values, StringsOf(value, "header"));
     for (const std::string& text : values) {
       // A line break would begin a header that nobody configured.

@@ -99,6 +99,17 @@ TEST(HostsConfigTest, MistakesNameTheirLine) {
   EXPECT_TRUE(absl::StrContains(Parse("\n\ncolour = 1").status().message(), "line 3"));
 }
 
+TEST(HostsConfigTest, AHeaderIsOneLine) {
+  const auto read = [](const std::string&) -> absl::StatusOr<std::string> { return std::string(); };
+  for (const char* text : {"[header]\n\"x\\r\\ny\" = \"1\"\n", "[header]\nx = \"a\\r\\nb: c\"\n",
+                           "[header]\n\"x: y\" = \"1\"\n", "[header]\n\"\" = \"1\"\n"}) {
+    const auto hosts = ParseHostsToml(text, "r.example", read);
+    EXPECT_EQ(hosts.status().code(), absl::StatusCode::kInvalidArgument) << text;
+    EXPECT_TRUE(absl::StrContains(hosts.status().message(), "line 2")) << hosts.status();
+  }
+  EXPECT_TRUE(ParseHostsToml("[header]\nX-Team_1 = [\"a\", \"b\"]\n", "r.example", read).ok());
+}
+
 TEST(HostsConfigTest, DirectoriesAreFoundByNameAndPort) {
   char name[] = "/tmp/berth-hosts-XXXXXX";
   const std::string root = ::mkdtemp(name);

@@ -360,6 +360,10 @@ uint64_t WorkerClient::Apply(v1::ApplyRequest request, Done<v1::ApplyResponse> d
 uint64_t WorkerClient::Diff(v1::DiffRequest request, Done<v1::DiffResponse> done) {
   return Start(unpack_, "Diff", std::move(request), std::move(done));
 }
+uint64_t WorkerClient::Recompress(v1::RecompressRequest request,
+                                  Done<v1::RecompressResponse> done) {
+  return Start(unpack_, "Recompress", std::move(request), std::move(done));
+}
 uint64_t WorkerClient::ReadArchive(v1::ReadArchiveRequest request,
                                    Done<v1::ReadArchiveResponse> done) {
   return Start(unpack_, "ReadArchive", std::move(request), std::move(done));

@@ -76,6 +76,7 @@ class WorkerClient {
   // worker died or cannot be started.
   uint64_t Apply(v1::ApplyRequest request, Done<v1::ApplyResponse> done);
   uint64_t Diff(v1::DiffRequest request, Done<v1::DiffResponse> done);
+  uint64_t Recompress(v1::RecompressRequest request, Done<v1::RecompressResponse> done);
   uint64_t ReadArchive(v1::ReadArchiveRequest request, Done<v1::ReadArchiveResponse> done);
   // Registries. `slot` shows the progress and may be null; the request's own `slot` is overwritten.
   // Errors: see worker.proto, service Registry.

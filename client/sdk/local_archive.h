@@ -1,10 +1,11 @@
-// Files of this machine from and to tar streams, for `berth cp`.
+// Files of this machine from and to tar streams, for `berth cp` and for image layouts in
+// directories.
 //
 // Invariant: extraction writes below the target directory and nowhere else: entries with ".." and
 // absolute names are refused, a symbolic link on the way is replaced by a directory. Thread-safe
 // functions.
-#ifndef BERTH_CLIENT_DOCKER_LOCAL_ARCHIVE_H_
-#define BERTH_CLIENT_DOCKER_LOCAL_ARCHIVE_H_
+#ifndef BERTH_CLIENT_SDK_LOCAL_ARCHIVE_H_
+#define BERTH_CLIENT_SDK_LOCAL_ARCHIVE_H_
 
 #include <string>
 
@@ -37,4 +38,4 @@ absl::StatusOr<int64_t> ExtractArchive(BorrowedFd in, const std::string& directo
 
 }  // namespace berth::client
 
-#endif  // BERTH_CLIENT_DOCKER_LOCAL_ARCHIVE_H_
+#endif  // BERTH_CLIENT_SDK_LOCAL_ARCHIVE_H_

@@ -1,4 +1,4 @@
-#include "client/docker/local_archive.h"
+#include "client/sdk/local_archive.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
