@@ -19,9 +19,9 @@
 #include "base/status/status_macros.h"
 #include "client/attach/terminal.h"
 #include "client/docker/docker_verbs.h"
-#include "client/sdk/local_archive.h"
 #include "client/format/human.h"
 #include "client/sdk/engine_client.h"
+#include "client/sdk/local_archive.h"
 
 namespace berth::client {
 namespace {

@@ -194,7 +194,7 @@ class ImageArchivesTest(BerthTest):
         self.assertEqual(self.names(), ["docker.io/test/u:v1", "docker.io/test/u:v2"])
         there = json.loads(self.daemon.run(["skopeo", "inspect", "oci:" + self.path("u-layout") + ":v2"]).stdout)["Digest"]
         self.assertEqual(self.target_of("docker.io/test/u:v2"), there)
-        out = self.out("run", "--rm", "docker.io/test/u:v2", self.name(), "sh", "-c", "cat /added; echo $MADE_BY; ls /data | wc -l")
+        out = self.out("run", "--rm", "docker.io/test/u:v2", self.name(), "sh", "-c", "cat /added; echo; echo $MADE_BY; ls /data | wc -l")
         self.assertEqual(out.split(), ["by", "umoci", "umoci", "0"])
         self.forget_everything()
 
