@@ -76,7 +76,8 @@ class BerthShimTest(unittest.TestCase):
             return self.ctr("run", "--rm", *BERTH_RUNTIME, BUSYBOX, "once", *arguments, **options)
         self.assertEqual(once("echo", "hi").stdout, "hi\n")
         self.assertEqual(once("sh", "-c", "exit 42", check=False).returncode, 42)
-        self.assertEqual(self.ctr("run", "--rm", *BERTH_RUNTIME, BUSYBOX, "once", "cat", input="typed").stdout, "typed")
+        # ctr may miss the end of a short input: the container does not wait for it.
+        self.assertEqual(once("sh", "-c", "read line; echo got $line", input="typed\n").stdout, "got typed\n")
         missing = once("nosuch", check=False)
         self.assertIn("executable file not found in $PATH", missing.stderr)
         self.ctr("containers", "rm", "once", check=False)
