@@ -82,6 +82,10 @@ void ContainerTest::TearDown() {
     Await([&](Container::Done done) { container_->Cleanup(std::move(done)); }).IgnoreError();
     container_.reset();
   }
+  for (const char* hierarchy : {"", "/memory", "/pids", "/unified"}) {
+    const std::string group = absl::StrCat("/sys/fs/cgroup", hierarchy, "/runtime-test/", id_);
+    EXPECT_NE(::access(group.c_str(), F_OK), 0) << group << " is left";
+  }
   auto parent = OpenFile("/tmp", O_RDONLY | O_DIRECTORY);
   EXPECT_TRUE(RemoveTreeAt(*parent, bundle_.substr(5)).ok());
 }

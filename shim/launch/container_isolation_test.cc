@@ -235,6 +235,7 @@ TEST_F(ContainerTest, JoinsNamespacesByPath) {
   EXPECT_TRUE(absl::StrContains(run.output, link)) << run.output;
   container_ = std::move(first);
   StopServing();
+  EXPECT_EQ(Await([&](auto done) { container_->Cleanup(std::move(done)); }), absl::OkStatus());
   id_ = first_id;
   spec_.joined = {{"network", "/no/such/ns"}};
   run = RunPayload({"true"});
