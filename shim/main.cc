@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "shim/init/container_init.h"
 #include "shim/service/arguments.h"
 #include "shim/service/delete_command.h"
 #include "shim/service/info_command.h"
@@ -34,6 +35,10 @@ absl::Status Run(const std::vector<std::string>& words) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Inside a container, as its process 1.
+  if (argc > 0 && berth::init::IsContainerInit(argv[0])) {
+    return berth::init::RunContainerInit(argc, argv);
+  }
   const absl::Status status = Run(std::vector<std::string>(argv + 1, argv + argc));
   if (status.ok()) return 0;
   const std::string line = absl::StrCat("berth-shim: ", status.message(), "\n");

@@ -20,22 +20,28 @@ _PROGRAM() {
 complete -o default -o bashdefault -F _PROGRAM PROGRAM
 )SH";
 
+// clang-format off: it would take the shell's words for ours.
 constexpr char kZshScript[] = R"SH(#compdef PROGRAM
 # zsh completion for PROGRAM
 _PROGRAM() {
   local line
   local -a candidates
-  for line in ${(f)" $(PROGRAM __complete "${(@)words[2,CURRENT]}" 2 > / dev / null) "}; do
-    candidates += ("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")done if ((${#candidates}));
-then _describe - V PROGRAM candidates else _files fi
+  for line in ${(f)"$(PROGRAM __complete "${(@)words[2,CURRENT]}" 2>/dev/null)"}; do
+    candidates+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")
+  done
+  if (( ${#candidates} )); then
+    _describe -V PROGRAM candidates
+  else
+    _files
+  fi
 }
-if
-  ["$funcstack[1]" = "_PROGRAM"]; then
+if [ "$funcstack[1]" = "_PROGRAM" ]; then
   _PROGRAM "$@"
 else
   compdef _PROGRAM PROGRAM
 fi
 )SH";
+// clang-format on
 
 // "CONTAINER" of "CONTAINER [CONTAINER...]" at any index; the last kind goes on where the usage
 // says so.

@@ -9,7 +9,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "base/grpc/bidi.h"
+#include "base/grpc/executor.h"
 #include "base/grpc/server_stream.h"
 #include "base/status/status_macros.h"
 #include "server/api/caller_of.h"
@@ -27,6 +30,7 @@ using engine::ContainerFiles;
 using engine::TreeExtract;
 
 constexpr size_t kMaxPieceBytes = 1 << 20;
+constexpr absl::Duration kIdleLimit = absl::Minutes(1);
 
 absl::StatusOr<engine::ContainerKey> KeyOf(engine::Engine& engine, const metadata::Caller& caller,
                                            const std::string& container) {
@@ -52,15 +56,27 @@ absl::StatusOr<FoundPath> Find(engine::Engine& engine, const metadata::Caller& c
   return FoundPath{std::move(files), std::move(fd), std::move(stat)};
 }
 
-// One upload: the first request opens the directory, the others are pieces of the archive.
+// One upload: the first request opens the directory, the others are pieces of the archive. A
+// stopped container is locked meanwhile, so that a client which sends nothing any more loses its
+// call.
 class CopyInSession final : public BidiSession<v1::CopyInRequest, v1::CopyInResponse> {
  public:
-  CopyInSession(engine::Engine& engine, CallInfo call) : engine_(engine), call_(std::move(call)) {}
+  CopyInSession(engine::Engine& engine, CallInfo call)
+      : engine_(engine), call_(std::move(call)), upload_(std::make_shared<Upload>()) {}
+  ~CopyInSession() override {
+    absl::MutexLock lock(&upload_->mutex);
+    upload_->Drop();
+  }
 
   absl::StatusOr<BidiNext> Handle(const v1::CopyInRequest& request, v1::CopyInResponse&) override {
-    if (!extract_.has_value()) {
+    absl::MutexLock lock(&upload_->mutex);
+    BERTH_RETURN_IF_ERROR(upload_->CheckTime());
+    upload_->last = absl::Now();
+    if (!upload_->extract.has_value()) {
       if (!request.has_open()) return absl::InvalidArgumentError("the first request must open");
       BERTH_RETURN_IF_ERROR(Open(request.open()));
+      upload_->last = absl::Now();
+      LookLater(engine_, upload_);
       return BidiNext::kRead;
     }
     if (request.has_open()) return absl::InvalidArgumentError("only the first request opens");
@@ -68,49 +84,87 @@ class CopyInSession final : public BidiSession<v1::CopyInRequest, v1::CopyInResp
       return absl::InvalidArgumentError(
           absl::StrCat("a piece of an archive has at most ", kMaxPieceBytes, " bytes"));
     }
-    BERTH_RETURN_IF_ERROR(reader_->Feed(request.data()));
+    BERTH_RETURN_IF_ERROR(upload_->reader->Feed(request.data()));
+    upload_->last = absl::Now();
     return BidiNext::kRead;
   }
 
   absl::Status OnEndOfRequests() override {
-    if (!extract_.has_value()) return absl::InvalidArgumentError("nothing was opened");
-    BERTH_RETURN_IF_ERROR(reader_->Finish());
-    return extract_->Finish();
+    absl::MutexLock lock(&upload_->mutex);
+    BERTH_RETURN_IF_ERROR(upload_->CheckTime());
+    if (!upload_->extract.has_value()) return absl::InvalidArgumentError("nothing was opened");
+    BERTH_RETURN_IF_ERROR(upload_->reader->Finish());
+    return upload_->extract->Finish();
   }
 
  private:
+  // What the call holds, shared with the look at its time. The mutex orders the two.
+  struct Upload {
+    absl::Mutex mutex;
+    std::optional<ContainerFiles> files;
+    std::optional<TreeExtract> extract;
+    std::optional<engine::TarReader> reader;
+    absl::Time last = absl::Now();
+    bool is_late = false;
+
+    void Drop() {
+      reader.reset();
+      extract.reset();
+      files.reset();
+    }
+    absl::Status CheckTime() const {
+      if (!is_late) return absl::OkStatus();
+      return absl::DeadlineExceededError(absl::StrCat(
+          "nothing of the archive came for ", absl::FormatDuration(kIdleLimit), ": it is over"));
+    }
+  };
+
+  static void LookLater(engine::Engine& engine, std::weak_ptr<Upload> weak) {
+    engine.lifecycle().RunAfter(kIdleLimit / 4, [&engine, weak = std::move(weak)] {
+      // Taking the files away may wait for the disk: not on the loop.
+      engine.parts().executor.PostContinuation([&engine, weak] {
+        const std::shared_ptr<Upload> upload = weak.lock();
+        if (upload == nullptr) return;
+        absl::MutexLock lock(&upload->mutex);
+        if (!upload->extract.has_value()) return;
+        if (absl::Now() - upload->last < kIdleLimit) return LookLater(engine, weak);
+        upload->is_late = true;
+        upload->Drop();
+      });
+    });
+  }
+
   absl::Status Open(const v1::CopyInRequest::Open& open) {
     BERTH_ASSIGN_OR_RETURN(const metadata::Caller caller, CallerOf(call_));
     BERTH_ASSIGN_OR_RETURN(const engine::ContainerKey key,
                            KeyOf(engine_, caller, open.container()));
     BERTH_ASSIGN_OR_RETURN(ContainerFiles files, engine::OpenToWrite(engine_, key, open.path()));
-    files_.emplace(std::move(files));
-    files_->path.wants_directory = true;
-    BERTH_ASSIGN_OR_RETURN(const UniqueFd directory,
-                           engine::OpenContainerPath(files_->root, files_->path, open.container()));
+    upload_->files.emplace(std::move(files));
+    upload_->files->path.wants_directory = true;
+    BERTH_ASSIGN_OR_RETURN(
+        const UniqueFd directory,
+        engine::OpenContainerPath(upload_->files->root, upload_->files->path, open.container()));
     struct statvfs status = {};
     const bool is_read_only =
         ::fstatvfs(directory.get(), &status) == 0 && (status.f_flag & ST_RDONLY) != 0;
-    if (files_->is_read_only || is_read_only) {
+    if (upload_->files->is_read_only || is_read_only) {
       return absl::FailedPreconditionError(
-          absl::StrCat(files_->mount.empty() ? "container rootfs is marked read-only"
-                                             : "mounted volume is marked read-only",
+          absl::StrCat(upload_->files->mount.empty() ? "container rootfs is marked read-only"
+                                                     : "mounted volume is marked read-only",
                        ": ", open.path(), " of ", open.container(), " cannot be written"));
     }
-    extract_.emplace(
-        files_->root, files_->path.text,
+    upload_->extract.emplace(
+        upload_->files->root, upload_->files->path.text,
         open.copy_uid_gid() ? TreeExtract::Owners::kArchived : TreeExtract::Owners::kRoot,
         open.no_overwrite_dir_non_dir() ? TreeExtract::Replacing::kSameKind
                                         : TreeExtract::Replacing::kAnything);
-    reader_.emplace(*extract_);
+    upload_->reader.emplace(*upload_->extract);
     return absl::OkStatus();
   }
 
   engine::Engine& engine_;
   const CallInfo call_;
-  std::optional<ContainerFiles> files_;
-  std::optional<TreeExtract> extract_;
-  std::optional<engine::TarReader> reader_;
+  const std::shared_ptr<Upload> upload_;
 };
 
 }  // namespace

@@ -1,39 +1,50 @@
 #include "server/api/logs_reactor.h"
 
+#include <algorithm>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/grpc/call_info.h"
 #include "base/grpc/status_conversion.h"
 #include "server/engine/log_reader.h"
 #include "server/metadata/record.h"
+#include "server/task/task_manager.h"
 
 namespace berth {
 namespace {
 
 namespace v1 = engine::v1;
 
-// A log that stands still is looked at less and less often.
-constexpr absl::Duration kFirstPause = absl::Milliseconds(10);
-constexpr absl::Duration kLongestPause = absl::Milliseconds(250);
+// The writer of a log is a process of its own, which the deletion of the task waits for: how often
+// and how many times we look whether the task is gone.
+constexpr absl::Duration kWriterPause = absl::Milliseconds(25);
+constexpr int kWriterLooks = 600;
+constexpr absl::Duration kStatusTimeout = absl::Seconds(2);
 
 bool Runs(v1::Status status) {
   return status == v1::STATUS_RUNNING || status == v1::STATUS_PAUSED ||
          status == v1::STATUS_RESTARTING;
 }
 
-class LogsReactor final : public grpc::ServerWriteReactor<v1::LogsResponse> {
+// One step at a time runs, on the executor; between steps a write is out, or the reactor sleeps
+// until the log has grown or the container has ended. Callbacks of others hold it weakly.
+class LogsReactor final : public grpc::ServerWriteReactor<v1::LogsResponse>,
+                          public std::enable_shared_from_this<LogsReactor> {
  public:
   LogsReactor(CallInfo call, engine::Engine& engine, Executor& executor,
               const v1::LogsRequest& request)
       : call_(std::move(call)), engine_(engine), executor_(executor), request_(request) {}
 
   void Begin() {
-    if (!executor_.Post([this] { Open(); })) {
+    self_ = shared_from_this();
+    if (!executor_.Post([self = self_] { self->Open(); })) {
       Finish(ToGrpc(absl::ResourceExhaustedError("too many calls are waiting; try again")));
     }
   }
@@ -53,56 +64,120 @@ class LogsReactor final : public grpc::ServerWriteReactor<v1::LogsResponse> {
                        container->host_config().log().driver(), "\""))));
     }
     reader_.emplace(container->log_path(), request_);
+    if (request_.follow()) {
+      watch_ = engine_.log_watch().Add(container->directory(), Waker());
+      if (request_.has_until()) {
+        const absl::Duration left = metadata::FromTimestamp(request_.until()) - absl::Now();
+        engine_.lifecycle().RunAfter(std::max(left, absl::ZeroDuration()), Waker());
+      }
+    }
     Step();
   }
 
-  // On the executor: one batch, or a pause, or the end.
+  std::function<void()> Waker() {
+    return [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->Wake();
+    };
+  }
+
+  // From any thread.
+  void Wake() {
+    {
+      absl::MutexLock lock(&mutex_);
+      has_news_ = true;
+      if (!std::exchange(sleeps_, false)) return;
+      has_news_ = false;
+    }
+    Continue();
+  }
+  void Sleep() {
+    {
+      absl::MutexLock lock(&mutex_);
+      sleeps_ = !std::exchange(has_news_, false);
+      if (sleeps_) return;
+    }
+    Continue();
+  }
+  void Continue() {
+    executor_.PostContinuation([self = shared_from_this()] { self->Step(); });
+  }
+
+  // On the executor: one batch, or the end, or sleep.
   void Step() {
     if (call_.cancelled()) return Finish(ToGrpc(absl::CancelledError("the client went away")));
+    // Before the look at the state, so that the end is seen by one of the two.
+    if (request_.follow()) AwaitEnd();
     // Asked before reading, so that what was written before the end is read after it is known.
     const auto row = engine_.table().Get(key_);
-    const bool may_grow = request_.follow() && row.ok() && Runs(row->state.status());
+    const bool runs = row.ok() && Runs(row->state.status());
     response_.Clear();
     const absl::StatusOr<size_t> records = reader_->Read(response_);
     if (!records.ok()) return Finish(ToGrpc(records.status()));
-    if (response_.entries_size() > 0) {
-      pause_ = kFirstPause;
-      return StartWrite(&response_);
-    }
-    if (*records > 0) return executor_.PostContinuation([this] { Step(); });
+    if (response_.entries_size() > 0) return StartWrite(&response_);
+    if (*records > 0) return Continue();
     const bool is_late =
         request_.has_until() && absl::Now() > metadata::FromTimestamp(request_.until());
-    // The writer is a process of its own: the last words may come a moment after the exit.
-    if (!may_grow && request_.follow() && !reader_->is_past_end() && last_looks_ > 0) {
-      --last_looks_;
-      return Pause();
+    if (!request_.follow() || reader_->is_past_end() || is_late || (!runs && is_written_)) {
+      return Finish(grpc::Status::OK);
     }
-    if (!may_grow || reader_->is_past_end() || is_late) return Finish(grpc::Status::OK);
-    Pause();
+    runs ? Sleep() : AwaitWriter();
   }
 
-  void Pause() {
-    const absl::Duration pause = pause_;
-    pause_ = std::min(pause_ * 2, kLongestPause);
-    engine_.lifecycle().RunAfter(pause, [this] { executor_.PostContinuation([this] { Step(); }); });
+  void AwaitEnd() {
+    if (awaits_end_.exchange(true)) return;
+    const auto ticket =
+        engine_.lifecycle().Wait(key_, v1::WaitContainerRequest::CONDITION_NEXT_EXIT,
+                                 [weak = weak_from_this()](const auto&) {
+                                   const auto self = weak.lock();
+                                   if (self == nullptr) return;
+                                   self->awaits_end_ = false;
+                                   self->Wake();
+                                 });
+    // A container that is gone is seen by the look at its row.
+    if (ticket.ok()) ticket_ = *ticket;
+  }
+
+  // The container has ended, and all that is logged is written when its task is no more.
+  void AwaitWriter() {
+    engine_.parts().tasks.life().GetStatus(
+        {key_.ns, key_.id}, kStatusTimeout, [self = shared_from_this()](const auto& answer) {
+          self->is_written_ = absl::IsNotFound(answer.status()) || ++self->looks_ > kWriterLooks;
+          if (self->is_written_) return self->Continue();
+          self->engine_.lifecycle().RunAfter(kWriterPause, [self] { self->Continue(); });
+        });
   }
 
   void OnWriteDone(bool ok) override {
-    executor_.PostContinuation(
-        [this, ok] { ok ? Step() : Finish(ToGrpc(absl::CancelledError("the client went away"))); });
+    executor_.PostContinuation([self = shared_from_this(), ok] {
+      ok ? self->Step() : self->Finish(ToGrpc(absl::CancelledError("the client went away")));
+    });
   }
-  void OnCancel() override { call_.cancellation->Cancel(); }
-  void OnDone() override { delete this; }
+  void OnCancel() override {
+    call_.cancellation->Cancel();
+    Wake();
+  }
+  void OnDone() override {
+    engine_.log_watch().Remove(watch_);
+    if (ticket_ != 0) engine_.lifecycle().CancelWait(key_, ticket_);
+    self_.reset();
+  }
 
   const CallInfo call_;
   engine::Engine& engine_;
   Executor& executor_;
   const v1::LogsRequest request_;
+  std::shared_ptr<LogsReactor> self_;
   engine::ContainerKey key_;
   std::optional<engine::LogReader> reader_;
   v1::LogsResponse response_;
-  absl::Duration pause_ = kFirstPause;
-  int last_looks_ = 3;
+  engine::LogWatch::Ticket watch_ = engine::LogWatch::Ticket::kNone;
+  engine::EndWaiters::Ticket ticket_ = 0;
+  std::atomic<bool> awaits_end_{false};
+  bool is_written_ = false;
+  int looks_ = 0;
+  absl::Mutex mutex_;
+  bool sleeps_ ABSL_GUARDED_BY(mutex_) = false;
+  bool has_news_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace
@@ -110,9 +185,10 @@ class LogsReactor final : public grpc::ServerWriteReactor<v1::LogsResponse> {
 grpc::ServerWriteReactor<v1::LogsResponse>* ServeLogs(grpc::CallbackServerContext* context,
                                                       engine::Engine& engine, Executor& executor,
                                                       const v1::LogsRequest* request) {
-  auto* reactor = new LogsReactor(ReadCallInfo(*context), engine, executor, *request);
+  const auto reactor =
+      std::make_shared<LogsReactor>(ReadCallInfo(*context), engine, executor, *request);
   reactor->Begin();
-  return reactor;
+  return reactor.get();
 }
 
 }  // namespace berth

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -21,6 +22,7 @@
 #include "server/engine/modes.h"
 #include "server/engine/names.h"
 #include "server/engine/spec_builder.h"
+#include "server/engine/storage_limit.h"
 #include "server/image/image_unpacker.h"
 #include "server/metadata/lease_store.h"
 #include "server/metadata/namespace_store.h"
@@ -57,6 +59,12 @@ bool Covers(const v1::Container& container, const std::string& destination) {
                      [&](const auto& point) { return point.destination() == destination; }) ||
          std::any_of(mounts.begin(), mounts.end(),
                      [&](const auto& mount) { return mount.target() == destination; });
+}
+
+std::map<std::string, std::string> StorageOptionsOf(const v1::HostConfig& host) {
+  std::map<std::string, std::string> options;
+  for (const auto& [key, value] : host.storage_options()) options[key] = value;
+  return options;
 }
 
 // Opened below the volume, so that no link in it leads out.
@@ -108,6 +116,7 @@ absl::StatusOr<Creator::Draft> Creator::MakeDraft(const std::string& ns,
   }
   BERTH_RETURN_IF_ERROR(CheckHostConfig(request.host_config()));
   BERTH_RETURN_IF_ERROR(CheckAgainstHost(request.config(), request.host_config()));
+  BERTH_RETURN_IF_ERROR(ParseStorageLimit(StorageOptionsOf(request.host_config())).status());
   std::optional<image::Platform> platform;
   if (!request.platform().empty()) {
     BERTH_ASSIGN_OR_RETURN(platform, image::ParsePlatform(request.platform()));
@@ -186,12 +195,25 @@ absl::Status Creator::Build(Draft& draft, const std::string& lease) {
           .Prepare(caller, draft.container.snapshotter(), {draft.key.id, draft.image.chain_id, {}})
           .status())
       << "prepare the root of container " << draft.key.id;
+  BERTH_RETURN_IF_ERROR(LimitStorage(draft));
   BERTH_RETURN_IF_ERROR(ResolveMounts(draft));
   BERTH_ASSIGN_OR_RETURN(const SpecInput input,
                          with_.lifecycle.MakeSpecInput(draft.key, draft.container));
   BERTH_ASSIGN_OR_RETURN(const oci::Json spec, BuildSpec(input));
   BERTH_RETURN_IF_ERROR(BuildHealthProcess(input).status());
   return with_.records.Create(draft.key, draft.container, spec.dump());
+}
+
+absl::Status Creator::LimitStorage(const Draft& draft) {
+  BERTH_ASSIGN_OR_RETURN(const uint64_t bytes,
+                         ParseStorageLimit(StorageOptionsOf(draft.container.host_config())));
+  if (bytes == 0) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(const auto mounts, with_.parts.snapshots.GetMounts(
+                                                metadata::Caller{draft.key.ns},
+                                                draft.container.snapshotter(), draft.key.id));
+  return SetStorageLimit(mounts.empty() ? std::vector<std::string>()
+                                        : DirectoriesOfLayer(mounts[0].type, mounts[0].options),
+                         bytes, draft.key.id);
 }
 
 absl::Status Creator::ResolveMounts(Draft& draft) {

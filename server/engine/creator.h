@@ -50,6 +50,7 @@ class Creator {
   absl::Status ReserveName(Draft& draft, const std::string& wanted);
   absl::Status Build(Draft& draft, const std::string& lease);
   absl::Status AddVolumesFrom(Draft& draft);
+  absl::Status LimitStorage(const Draft& draft);
   absl::Status ResolveMounts(Draft& draft);
   absl::Status AddVolumeMount(Draft& draft, const v1::Mount& mount);
   absl::Status AddBindMount(Draft& draft, const v1::Mount& mount);

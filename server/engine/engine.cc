@@ -21,7 +21,8 @@ Engine::Engine(EngineParts parts)
       volumes_(parts_.database, events_, parts_.root + "/volumes"),
       lifecycle_({parts_, table_, records_, events_, volumes_}),
       creator_({parts_, table_, records_, volumes_, lifecycle_}),
-      execs_(parts_, records_, lifecycle_) {
+      execs_(parts_, records_, lifecycle_),
+      log_watch_(parts_.loop) {
   lifecycle_.set_on_task_created([this](const ContainerKey& key, absl::AnyInvocable<void()> ready) {
     attachments_.OnTaskCreated(key, std::move(ready));
   });

@@ -19,6 +19,7 @@
 #include "server/engine/event_log.h"
 #include "server/engine/execs.h"
 #include "server/engine/lifecycle.h"
+#include "server/engine/log_watch.h"
 #include "server/engine/volumes.h"
 
 namespace berth {
@@ -48,6 +49,7 @@ class Engine {
   Creator& creator() { return creator_; }
   Execs& execs() { return execs_; }
   Attachments& attachments() { return attachments_; }
+  LogWatch& log_watch() { return log_watch_; }
 
  private:
   // Directories of containers that are no more.
@@ -62,6 +64,7 @@ class Engine {
   Creator creator_;
   Execs execs_;
   Attachments attachments_;
+  LogWatch log_watch_;
 };
 
 }  // namespace berth::engine

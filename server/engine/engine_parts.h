@@ -47,6 +47,7 @@ struct EngineParts {
   std::string root;   // ROOT
   std::string state;  // STATE
   std::string version;
+  std::string shim_program;  // a file
 };
 
 }  // namespace berth::engine

@@ -209,6 +209,8 @@ Json HostConfigJson(const InspectInput& input) {
         {{"Name", limit.name()}, {"Hard", limit.hard()}, {"Soft", limit.soft()}});
   }
   if (!host.sysctls().empty()) json["Sysctls"] = Object(host.sysctls());
+  json["StorageOpt"] = nullptr;
+  if (!host.storage_options().empty()) json["StorageOpt"] = Object(host.storage_options());
   for (const v1::Mount& mount : host.mounts()) {
     if (mount.type() != v1::Mount::TYPE_TMPFS) continue;
     std::string options;

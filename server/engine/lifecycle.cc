@@ -44,7 +44,8 @@ Lifecycle::Lifecycle(Collaborators collaborators)
       table_(collaborators.table),
       records_(collaborators.records),
       events_(collaborators.events),
-      volumes_(collaborators.volumes) {}
+      volumes_(collaborators.volumes),
+      init_program_(parts_.shim_program, parts_.root + "/init") {}
 
 Lifecycle::~Lifecycle() = default;
 
@@ -165,6 +166,10 @@ absl::StatusOr<SpecInput> Lifecycle::MakeSpecInput(const ContainerKey& key,
   input.hosts_path = files + "/hosts";
   input.hostname_path = container.directory() + "/hostname";
   input.resolv_conf_path = files + "/resolv.conf";
+  // A container that shares another's processes has that one's process 1.
+  if (host.init() && host.pid_mode().empty()) {
+    BERTH_ASSIGN_OR_RETURN(input.init_path, init_program_.Ensure());
+  }
   // A shareable /dev/shm is a directory of STATE, which its sharers bind as well.
   if (host.ipc_mode() == "shareable") {
     input.shared_shm = absl::StrCat(parts_.state, "/shm/", key.ns, "/", key.id);

@@ -31,6 +31,7 @@
 #include "server/engine/end_waiters.h"
 #include "server/engine/engine_parts.h"
 #include "server/engine/event_log.h"
+#include "server/engine/init_program.h"
 #include "server/engine/keyed_locks.h"
 #include "server/engine/spec_input.h"
 #include "server/engine/volumes.h"
@@ -156,6 +157,7 @@ class Lifecycle {
   ContainerRecords& records_;
   EventLog& events_;
   Volumes& volumes_;
+  InitProgram init_program_;
   KeyedLocks locks_;
   EndWaiters waiters_;
   OnTaskCreated on_task_created_;

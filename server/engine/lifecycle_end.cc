@@ -18,6 +18,7 @@
 #include "proto/containerd/events/task.pb.h"
 #include "proto/containerd/services/tasks/v1/tasks.pb.h"
 #include "server/engine/lifecycle.h"
+#include "server/engine/storage_limit.h"
 #include "server/events/exchange.h"
 #include "server/metadata/record.h"
 #include "server/metadata/snapshot_store.h"
@@ -276,6 +277,12 @@ Async<absl::Status> Lifecycle::RemoveAll(ContainerKey key, v1::Container contain
   const absl::Status deleted = co_await deletion;
   if (!deleted.ok()) co_return deleted;
   const metadata::Caller caller{key.ns};
+  if (container.host_config().storage_options_size() > 0) {
+    const auto mounts = parts_.snapshots.GetMounts(caller, container.snapshotter(), key.id);
+    if (mounts.ok() && !mounts->empty()) {
+      ClearStorageLimit(DirectoriesOfLayer((*mounts)[0].type, (*mounts)[0].options));
+    }
+  }
   // The record first: what is left after a crash here has no name and goes by itself.
   BERTH_CO_RETURN_IF_ERROR(records_.Delete(key));
   const absl::Status snapshot = parts_.snapshots.Remove(caller, container.snapshotter(), key.id);

@@ -215,17 +215,8 @@ absl::Status CheckHostConfig(const v1::HostConfig& host) {
     return absl::UnimplementedError(
         "-p, -P: this release cannot publish ports; use --network host");
   }
-  if (host.init()) {
-    return absl::UnimplementedError(
-        "--init: this release injects no init; put one into the image (tini, dumb-init)");
-  }
   if (host.shm_size_bytes() < 0) {
     return absl::InvalidArgumentError("SHM size can not be less than 0");
-  }
-  if (!host.storage_options().empty()) {
-    return absl::UnimplementedError(
-        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option, "
-        "which this release does not use");
   }
   if (network.kind == Kind::kContainer && !host.dns().empty()) {
     return absl::InvalidArgumentError("conflicting options: dns and the network mode");

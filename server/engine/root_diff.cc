@@ -5,7 +5,9 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -19,6 +21,16 @@ namespace berth::engine {
 namespace {
 
 constexpr int kMaxDepth = 256;
+// Where files of the host are mounted; what lies below the mounts was made for them, and is no
+// change of the container's.
+constexpr const char* kMountPoints[] = {"/etc/hostname", "/etc/hosts", "/etc/resolv.conf",
+                                        "/sbin/docker-init"};
+
+bool IsMountPoint(const std::string& path, const struct stat& status) {
+  return S_ISREG(status.st_mode) && status.st_size == 0 &&
+         std::find(std::begin(kMountPoints), std::end(kMountPoints), path) !=
+             std::end(kMountPoints);
+}
 
 bool IsWhiteout(const struct stat& status) {
   return S_ISCHR(status.st_mode) && status.st_rdev == ::makedev(0, 0);
@@ -36,6 +48,7 @@ class Differ {
 
   const std::vector<UniqueFd> lower_;
   v1::DiffContainerResponse response_;
+  bool skipped_ = false;  // in the directory that was walked last
 };
 
 bool Differ::IsBelow(const std::string& path) const {
@@ -56,6 +69,11 @@ absl::Status Differ::Walk(BorrowedFd directory, const std::string& path, int dep
     struct stat status = {};
     if (::fstatat(directory.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
     const std::string full = absl::StrCat(path, "/", name);
+    if (IsMountPoint(full, status)) {
+      skipped_ = true;
+      continue;
+    }
+    const int at = response_.changes_size();
     v1::DiffContainerResponse::Change& change = *response_.add_changes();
     change.set_path(full);
     if (IsWhiteout(status)) {
@@ -65,9 +83,14 @@ absl::Status Differ::Walk(BorrowedFd directory, const std::string& path, int dep
     change.set_kind(IsBelow(full) ? v1::DiffContainerResponse::KIND_CHANGED
                                   : v1::DiffContainerResponse::KIND_ADDED);
     if (!S_ISDIR(status.st_mode)) continue;
+    skipped_ = false;
     BERTH_ASSIGN_OR_RETURN(const UniqueFd child,
                            OpenAt(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     BERTH_RETURN_IF_ERROR(Walk(child, full, depth + 1));
+    // A directory that changed by nothing but a mount point that was made in it.
+    if (std::exchange(skipped_, false) && response_.changes_size() == at + 1) {
+      response_.mutable_changes()->RemoveLast();
+    }
   }
   return absl::OkStatus();
 }

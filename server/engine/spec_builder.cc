@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/oci/user_lookup.h"
 #include "base/status/status_macros.h"
+#include "server/engine/init_program.h"
 #include "server/engine/modes.h"
 #include "server/engine/spec_devices.h"
 #include "server/engine/spec_mounts.h"
@@ -133,8 +134,10 @@ absl::StatusOr<Json> Process(const SpecInput& input, const SecuritySpec& securit
   if (config.terminal()) SetTerminal(input, process);
   BERTH_ASSIGN_OR_RETURN(const oci::ProcessUser user, UserOf(input, config.user()));
   SetUser(user, process);
-  std::vector<std::string> arguments(input.container.arguments().begin(),
-                                     input.container.arguments().end());
+  std::vector<std::string> arguments;
+  if (!input.init_path.empty()) arguments = {InitProgram::kDestination, "--"};
+  arguments.insert(arguments.end(), input.container.arguments().begin(),
+                   input.container.arguments().end());
   process["args"] = std::move(arguments);
   process["env"] = EnvironmentOf(input, config.terminal(), user.home);
   process["cwd"] = config.working_directory().empty() ? "/" : config.working_directory();

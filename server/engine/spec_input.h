@@ -27,6 +27,7 @@ struct SpecInput {
   std::string hosts_path;
   std::string hostname_path;
   std::string resolv_conf_path;
+  std::string init_path;  // with --init: the program on the host
   uint32_t terminal_columns = 0;
   uint32_t terminal_rows = 0;
 };

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status/status_macros.h"
+#include "server/engine/init_program.h"
 #include "server/engine/modes.h"
 
 namespace berth::engine {
@@ -113,6 +114,10 @@ size_t Depth(const std::string& path) { return std::count(path.begin(), path.end
 absl::StatusOr<Json> MountsSpec(const SpecInput& input) {
   BERTH_ASSIGN_OR_RETURN(Json mounts, DefaultMounts(input));
   AddOwnFiles(input, mounts);
+  if (!input.init_path.empty()) {
+    mounts.push_back(
+        Entry(InitProgram::kDestination, "bind", input.init_path, {"bind", "ro", "rprivate"}));
+  }
   // Parents first: /data before /data/cache.
   std::vector<std::pair<size_t, Json>> own;
   for (const v1::MountPoint& point : input.container.mounts()) {

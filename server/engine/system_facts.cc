@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -126,6 +127,13 @@ absl::Status MeasureImages(Engine& engine, const std::string& ns, bool verbose, 
   return absl::OkStatus();
 }
 
+constexpr char kSwapLimitFile[] = "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes";
+
+bool IsOn(const char* file) {
+  const absl::StatusOr<std::string> text = ReadFile(file, 64);
+  return text.ok() && absl::StartsWith(*text, "1");
+}
+
 }  // namespace
 
 absl::StatusOr<v1::InfoResponse> DescribeEngine(Engine& engine, const std::string& ns) {
@@ -169,6 +177,24 @@ absl::StatusOr<v1::InfoResponse> DescribeEngine(Engine& engine, const std::strin
       {"DockerRootDir", engine.parts().root},
       {"Name", machine.nodename},
       {"DefaultRuntime", "berth"},
+      {"Runtimes", {{"berth", {{"path", "berth-shim"}}}}},
+      {"InitBinary", "docker-init"},
+      {"LiveRestoreEnabled", true},  // always: containers run on without the daemon
+      {"MemoryLimit", true},
+      {"SwapLimit", unified || ::access(kSwapLimitFile, F_OK) == 0},
+      {"CpuCfsPeriod", true},
+      {"CpuCfsQuota", true},
+      {"CPUShares", true},
+      {"CPUSet", true},
+      {"PidsLimit", true},
+      {"OomKillDisable", !unified},
+      {"IPv4Forwarding", IsOn("/proc/sys/net/ipv4/ip_forward")},
+      {"SystemTime", absl::FormatTime(absl::RFC3339_full, absl::Now(), absl::UTCTimeZone())},
+      {"IndexServerAddress", "https://index.docker.io/v1/"},
+      {"Swarm", {{"LocalNodeState", "inactive"}}},
+      {"ExperimentalBuild", false},
+      {"Labels", Json::array()},
+      {"Warnings", nullptr},
       {"SecurityOptions", {"name=seccomp,profile=builtin"}},
       {"ServerVersion", engine.parts().version}};
   info.set_json(document.dump());

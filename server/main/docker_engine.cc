@@ -7,6 +7,7 @@
 #include "server/engine/engine.h"
 #include "server/events/exchange.h"
 #include "server/main/config.h"
+#include "server/main/program_path.h"
 #include "server/main/storage.h"
 #include "server/main/version.h"
 
@@ -31,21 +32,25 @@ DockerEngine::~DockerEngine() {
 
 absl::Status DockerEngine::Begin(const Inputs& inputs) {
   Storage& storage = inputs.storage;
-  engine_ = std::make_unique<engine::Engine>(engine::EngineParts{.database = storage.database(),
-                                                                 .containers = storage.containers(),
-                                                                 .snapshots = storage.snapshots(),
-                                                                 .leases = storage.leases(),
-                                                                 .namespaces = storage.namespaces(),
-                                                                 .images = inputs.catalog,
-                                                                 .unpacker = inputs.unpacker,
-                                                                 .tasks = inputs.tasks,
-                                                                 .exchange = inputs.exchange,
-                                                                 .executor = inputs.executor,
-                                                                 .loop = inputs.loop,
-                                                                 .log = inputs.log,
-                                                                 .root = inputs.config.root,
-                                                                 .state = inputs.config.state,
-                                                                 .version = kBerthVersion});
+  BERTH_ASSIGN_OR_RETURN(std::string shim_program,
+                         ProgramPath(inputs.config.runtime.shim, "berth-shim"));
+  engine_ = std::make_unique<engine::Engine>(
+      engine::EngineParts{.database = storage.database(),
+                          .containers = storage.containers(),
+                          .snapshots = storage.snapshots(),
+                          .leases = storage.leases(),
+                          .namespaces = storage.namespaces(),
+                          .images = inputs.catalog,
+                          .unpacker = inputs.unpacker,
+                          .tasks = inputs.tasks,
+                          .exchange = inputs.exchange,
+                          .executor = inputs.executor,
+                          .loop = inputs.loop,
+                          .log = inputs.log,
+                          .root = inputs.config.root,
+                          .state = inputs.config.state,
+                          .version = kBerthVersion,
+                          .shim_program = std::move(shim_program)});
   {
     absl::MutexLock lock(&ear_->mutex);
     ear_->engine = engine_.get();

@@ -5,11 +5,13 @@ A row of the tables is a command line and what must come of it. What does not di
 import json
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import unittest
 
 from docker_case import DockerTest
-from harness import STOCK, wait_for
+from harness import BerthTest, Daemon, STOCK, wait_for
 import images
 
 V2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
@@ -285,6 +287,34 @@ class OptionsTest(DockerTest):
             (("--pid", "container:owner"), ns % "pid" + "; cat /proc/1/comm", of("pid") + "\nsleep"),
         )
 
+    def test_init(self):
+        """Process 1 reaps what is orphaned, passes signals on, and ends as the program ends."""
+        orphans = "for i in 1 2 3; do ( sleep 0.01 & ); done; sleep 0.5; "
+        zombies = "grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l"
+        self.see((("--init",), "cat /proc/1/comm; echo $$; " + orphans + zombies, "docker-init\n[2-9][0-9]*\n0"),
+                 (("--init", "--read-only"), "cat /proc/1/comm; touch /sbin/docker-init 2>&1", "docker-init\n.*Read-only.*"),
+                 (("--init", "--pid", "host"), "echo $PPID | grep -vx 1 | wc -l", "1"))
+        self.fails(7, "run", "--rm", "--init", "busybox", "sh", "-c", "exit 7")
+        self.fails(137, "run", "--rm", "--init", "busybox", "sh", "-c", "kill -9 $$")
+        self.fails(127, "run", "--rm", "--init", "busybox", "no-such-program", words=("no-such-program",))
+        self.fails(126, "run", "--rm", "--init", "busybox", "/etc/passwd", words=("/etc/passwd",))
+        self.detached("--name", "reaped", "--init", "busybox", "sh", "-c",
+                      "trap 'echo hup' HUP; trap 'echo term; exit 5' TERM; echo ready; while :; do sleep 0.05; done")
+        wait_for(lambda: "ready" in self.daemon.berth("logs", "reaped").stdout)
+        self.daemon.berth("kill", "-s", "HUP", "reaped")
+        wait_for(lambda: "hup" in self.daemon.berth("logs", "reaped").stdout)
+        self.daemon.berth("stop", "reaped")
+        self.assertEqual(self.daemon.berth("logs", "reaped").stdout, "ready\nhup\nterm\n")
+        self.assertEqual(self.inspect("reaped", "{{.State.ExitCode}} {{.HostConfig.Init}} {{.Path}}"), "5 true sh")
+        terminal = self.terminal("run", "--rm", "-it", "--init", "--name", "typed", "busybox", "sh")
+        terminal.expect("# ")
+        terminal.type("sleep 1234\r")
+        wait_for(lambda: "sleep 1234" in self.daemon.berth("top", "typed").stdout)
+        terminal.type("\x03")
+        terminal.type("echo $((40 + 2)); exit 3\r")
+        terminal.expect("42")
+        self.assertEqual(terminal.wait(), 3)
+
     def test_signals_and_time_to_stop(self):
         trap = "trap 'echo %s; exit 3' %s; echo ready; while :; do sleep 0.05; done"
         rows = (("own", ("--stop-signal", "SIGQUIT"), "QUIT", "busybox"), ("image", ("--entrypoint", ""), "USR1", "labelled"),
@@ -366,6 +396,49 @@ class OptionsTest(DockerTest):
             self.assertEqual(self.sh(("--runtime", runtime), "echo fine"), "fine\n")
         self.assertEqual(self.sh(("--pull", "never", "-q"), "echo fine"), "fine\n")
         self.assertEqual(self.sh(("--pull", "missing"), "echo fine"), "fine\n")
+
+
+@unittest.skipIf(STOCK, "asks for berth")
+@unittest.skipUnless(shutil.which("mkfs.xfs"), "xfsprogs is not installed")
+class StorageLimitTest(BerthTest):
+    """`--storage-opt size` on a root directory that can: XFS with project quotas, in a file."""
+    busybox = False
+
+    @classmethod
+    def setUpClass(cls):
+        # The filesystem is mounted below a directory of ours before berthd makes its root there.
+        cls.place = tempfile.mkdtemp(prefix="berth-xfs-")
+        cls.addClassCleanup(shutil.rmtree, cls.place)
+        subprocess.run(["truncate", "-s", "400M", cls.place + "/image"], check=True)
+        subprocess.run(["mkfs.xfs", "-q", cls.place + "/image"], check=True)
+        os.mkdir(cls.place + "/root")
+        mounted = subprocess.run(["mount", "-o", "loop,pquota", cls.place + "/image", cls.place + "/root"], capture_output=True, text=True)
+        if mounted.returncode != 0:
+            raise unittest.SkipTest("this kernel mounts no XFS with project quotas: " + mounted.stderr.strip().split("\n")[0])
+        cls.addClassCleanup(subprocess.run, ["umount", "-l", cls.place + "/root"], check=True)
+        cls.daemon = Daemon(name="storagelimit")
+        cls.daemon.root = cls.place + "/root/berth"
+        cls.addClassCleanup(cls.daemon.stop)
+        cls.daemon.start()
+        images.busybox(cls.daemon.dir + "/busybox.tar")
+        cls.daemon.berth("image", "load", "-i", cls.daemon.dir + "/busybox.tar")
+
+    def test_the_size_holds(self):
+        berth = self.daemon.berth
+        write = "dd if=/dev/zero of=/big bs=1M count=%d 2>&1; ls -s /big | cut -d' ' -f1"
+        out = berth("run", "--name", "small", "--storage-opt", "size=20m", "busybox", "sh", "-c", write % 60).stdout
+        self.assertRegex(out, "(No space left|quota exceeded)")
+        self.assertLessEqual(int(out.split()[-1]), 20480)
+        self.assertEqual(berth("inspect", "-f", "{{.HostConfig.StorageOpt.size}}", "small").stdout, "20m\n")
+        # Others are not limited, and each has a limit of its own.
+        self.assertNotIn("No space", berth("run", "--rm", "busybox", "sh", "-c", write % 30).stdout)
+        self.assertRegex(berth("run", "--rm", "--storage-opt", "size=10m", "busybox", "sh", "-c", write % 15 + "; df -m / | tail -1").stdout,
+                         r"(?s)(No space left|quota exceeded).* 10 +\d+ ")
+        report = lambda: [line for line in subprocess.run(["xfs_quota", "-x", "-c", "report -pnN", self.place + "/root"], capture_output=True,
+                                                          text=True, check=True).stdout.split("\n") if " 20480 " in line]
+        self.assertEqual(len(report()), 1)
+        berth("rm", "small")
+        self.assertEqual(report(), [])
 
 
 @unittest.skipIf(STOCK, "asks for berth")
@@ -464,6 +537,8 @@ class RefusalsTest(DockerTest):
         (("-a", "stdmiddle"), "stdmiddle"),
         (("-d", "-a", "stdout"), "--attach contradicts --detach"),
         (("--detach-keys", "what"), "what"),
+        (("--storage-opt", "colour=red"), "Unknown option colour"),
+        (("--storage-opt", "size=many"), "invalid size: 'many'"),
         (("--storage-opt", "size=1g"), "supported only for overlay over xfs with 'pquota' mount option"),
         (("-h", "x" * 65), "hostname"),
         (("--oom-score-adj", "2000"), "--oom-score-adj is from -1000 to 1000"),

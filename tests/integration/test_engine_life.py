@@ -343,7 +343,6 @@ class TestOptions(EngineTest):
         refused("unable to find user nobody-here", config={"user": "nobody-here"})
         refused("Invalid signal: SIGNO", config={"stop_signal": "SIGNO"})
         refused("pquota", storage_options={"size": "1G"})
-        refused("injects no init", init=True)
         self.refused("No such image: nosuch", "CreateContainer", config={"image": "nosuch"})
         self.assertEqual(self.containers(), [])
 
