@@ -29,6 +29,8 @@ void AddDockerVerbs(Command root, const Context& context) {
   AddVersion(root, context);
   AddVolume(root, context);
   AddSystem(root, context);
+  AddDiskUsage(root, context);
+  AddCheck(root, context);
 }
 
 void AddDockerContainerVerbs(Command container, const Context& context) {

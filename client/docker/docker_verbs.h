@@ -37,6 +37,11 @@ void AddSystem(Command root, const Context& context);
 void AddInfo(Command parent, const Context& context);
 void AddEvents(Command parent, const Context& context);
 void AddVersion(Command root, const Context& context);
+void AddDiskUsage(Command parent, const Context& context);  // df
+void AddCheck(Command root, const Context& context);        // fsck
+
+// What `berth ps --ops` shows.
+absl::StatusOr<int> ListOperations(const Context& context);
 
 // All of them, at their places; the noun `container` has ctr's verbs as well.
 void AddDockerVerbs(Command root, const Context& context);

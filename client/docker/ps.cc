@@ -23,6 +23,7 @@ struct PsArguments {
   bool is_latest = false;
   int last = 0;
   bool has_sizes = false;
+  bool shows_operations = false;
   bool is_untruncated = false;
   std::vector<std::string> filters;
   std::string format;
@@ -171,6 +172,8 @@ void AddPs(Command parent, const Context& context, absl::string_view names) {
       .Flag("-l,--latest", arguments->is_latest, "The one created last, running or not")
       .Option("-n,--last N", arguments->last, "The N created last, running or not")
       .Flag("-s,--size", arguments->has_sizes, "With the size of their files")
+      .Flag("--ops", arguments->shows_operations,
+            "Instead the calls on containers that have no answer yet, with stage and age")
       .Flag("--no-trunc", arguments->is_untruncated, "Whole ids and commands")
       .Option("-f,--filter KEY=VALUE", arguments->filters,
               "id, name, label, status, exited, ancestor, before, since, volume, network, health")
@@ -180,7 +183,10 @@ void AddPs(Command parent, const Context& context, absl::string_view names) {
           "  berth ps -a\n"
           "  berth ps --filter status=exited --filter label=app=web\n"
           "  berth ps --format 'table {{.Names}}\\t{{.Status}}'\n")
-      .Do([&context, arguments] { return ListContainers(context, *arguments); });
+      .Do([&context, arguments] {
+        return arguments->shows_operations ? ListOperations(context)
+                                           : ListContainers(context, *arguments);
+      });
 }
 
 }  // namespace berth::client

@@ -240,15 +240,20 @@ void AddVersion(Command root, const Context& context) {
       .Do([&context, arguments] { return ShowVersion(context, *arguments); });
 }
 
-void AddSystem(Command root, const Context& context) {
+void AddDiskUsage(Command parent, const Context& context) {
   auto arguments = std::make_shared<SystemArguments>();
-  Command noun = root.Add("system", "The engine as a whole");
-  noun.Add("df", "Show how much disk images, containers and volumes take")
+  parent.Add("df", "Show how much disk images, containers and volumes take")
       .Flag("-v,--verbose", arguments->is_verbose, "Each one")
       .Option("--format FORMAT", arguments->format, "table, json, or a Go template")
       .Rest({"", 0, 0}, arguments->rest)
-      .Examples("  berth system df -v\n")
+      .Examples("  berth df -v\n")
       .Do([&context, arguments] { return ShowDiskUsage(context, *arguments); });
+}
+
+void AddSystem(Command root, const Context& context) {
+  auto arguments = std::make_shared<SystemArguments>();
+  Command noun = root.Add("system", "The engine as a whole");
+  AddDiskUsage(noun, context);
   noun.Add("prune", "Remove what is not used")
       .Flag("-a,--all", arguments->is_all, "Also images that have a name but no container")
       .Flag("-f,--force", arguments->is_forced, "Do not ask")

@@ -30,6 +30,17 @@ using Reactor = EngineService::Reactor;
 constexpr size_t kContainersPerMessage = 500;
 constexpr size_t kEventQueue = 8192;
 
+// Keeps the note of a call until its work is done.
+template <typename Result>
+engine::Async<Result> Noted(std::shared_ptr<void> note, engine::Async<Result> work) {
+  co_return co_await work;
+}
+
+OperationInFlight Operation(const ContainerKey& key, const char* call) {
+  return {
+      .ns = key.ns, .container = key.id, .call = call, .order = CallOrder::kAtOnce, .began = {}};
+}
+
 }  // namespace
 
 Reactor* EngineService::CreateContainer(Context* context, const v1::CreateContainerRequest* request,
@@ -40,13 +51,14 @@ Reactor* EngineService::CreateContainer(Context* context, const v1::CreateContai
                     });
 }
 
-#define BERTH_CONTAINER_CALL(Method, Call)                                             \
-  Reactor* EngineService::Method(Context* context, const v1::Method##Request* request, \
-                                 v1::Method##Response* response) {                     \
-    return ContainerCall(context, executor_, engine_.table(), request, response,       \
-                         [this](ContainerKey key, v1::Method##Request request) {       \
-                           return engine_.lifecycle().Call;                            \
-                         });                                                           \
+#define BERTH_CONTAINER_CALL(Method, Call)                                                    \
+  Reactor* EngineService::Method(Context* context, const v1::Method##Request* request,        \
+                                 v1::Method##Response* response) {                            \
+    return ContainerCall(context, executor_, engine_.table(), request, response,              \
+                         [this](ContainerKey key, v1::Method##Request request) {              \
+                           auto note = operations_->Begin(Operation(key, "Engine." #Method)); \
+                           return Noted(std::move(note), engine_.lifecycle().Call);           \
+                         });                                                                  \
   }
 BERTH_CONTAINER_CALL(StopContainer, Stop(std::move(key), std::move(request)))
 BERTH_CONTAINER_CALL(KillContainer, Kill(std::move(key), std::move(request)))
@@ -66,7 +78,10 @@ Reactor* EngineService::StartContainer(Context* context, const v1::StartContaine
                      if (!id.ok()) {
                        return engine_internal::Failed<v1::StartContainerResponse>(id.status());
                      }
-                     return engine_.lifecycle().Start({ns, *std::move(id)}, std::move(request));
+                     ContainerKey key{ns, *std::move(id)};
+                     auto note = operations_->Begin(Operation(key, "Engine.StartContainer"));
+                     return Noted(std::move(note),
+                                  engine_.lifecycle().Start(std::move(key), std::move(request)));
                    });
 }
 

@@ -4,16 +4,20 @@
 #ifndef BERTH_SERVER_API_ENGINE_SERVICE_H_
 #define BERTH_SERVER_API_ENGINE_SERVICE_H_
 
+#include <memory>
+#include <utility>
+
 #include "base/grpc/executor.h"
 #include "proto/berth/engine/v1/engine.grpc.pb.h"
+#include "server/api/operations.h"
 #include "server/engine/engine.h"
 
 namespace berth {
 
 class EngineService : public engine::v1::Engine::CallbackService {
  public:
-  EngineService(engine::Engine& engine, Executor& executor)
-      : engine_(engine), executor_(executor) {}
+  EngineService(engine::Engine& engine, Executor& executor, std::shared_ptr<Operations> operations)
+      : engine_(engine), executor_(executor), operations_(std::move(operations)) {}
 
   using Context = grpc::CallbackServerContext;
   using Reactor = grpc::ServerUnaryReactor;
@@ -73,6 +77,7 @@ class EngineService : public engine::v1::Engine::CallbackService {
  private:
   engine::Engine& engine_;
   Executor& executor_;
+  const std::shared_ptr<Operations> operations_;
 };
 
 }  // namespace berth

@@ -27,7 +27,8 @@ namespace events = containerd::services::events::v1;
 
 class ApiTest : public TaskFixture {
  protected:
-  ApiTest() : tasks_service_(*manager_), events_service_(exchange_) {
+  ApiTest()
+      : tasks_service_(*manager_, std::make_shared<Operations>()), events_service_(exchange_) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&tasks_service_);
     builder.RegisterService(&events_service_);

@@ -3,14 +3,19 @@
 #ifndef BERTH_SERVER_API_TASKS_SERVICE_H_
 #define BERTH_SERVER_API_TASKS_SERVICE_H_
 
+#include <memory>
+#include <utility>
+
 #include "proto/containerd/services/tasks/v1/tasks.grpc.pb.h"
+#include "server/api/operations.h"
 #include "server/task/task_manager.h"
 
 namespace berth {
 
 class TasksService final : public containerd::services::tasks::v1::Tasks::CallbackService {
  public:
-  explicit TasksService(TaskManager& tasks) : tasks_(tasks) {}
+  TasksService(TaskManager& tasks, std::shared_ptr<Operations> operations)
+      : tasks_(tasks), operations_(std::move(operations)) {}
 
   using Context = grpc::CallbackServerContext;
   using Reactor = grpc::ServerUnaryReactor;
@@ -62,6 +67,7 @@ class TasksService final : public containerd::services::tasks::v1::Tasks::Callba
 
  private:
   TaskManager& tasks_;
+  const std::shared_ptr<Operations> operations_;
 };
 
 }  // namespace berth

@@ -15,6 +15,7 @@
 #include "base/status/check.h"
 #include "base/status/status_macros.h"
 #include "proto/containerd/events/content.pb.h"
+#include "server/content/blob_temporaries.h"
 #include "server/content/ingest_writer.h"
 #include "server/filter/filter.h"
 #include "server/metadata/gc_labels.h"
@@ -250,6 +251,12 @@ absl::Status ContentStore::RemoveUnnamedIngests() {
 }
 
 absl::Status ContentStore::RemoveLeftovers() {
+  BERTH_ASSIGN_OR_RETURN(const auto temporaries,
+                         ListBlobTemporaries(absl::StrCat(files_->directory(), "/blobs")));
+  for (const BlobTemporary& temporary : temporaries) {
+    absl::MutexLock lock(&LockOf(temporary.digest));
+    BERTH_RETURN_IF_ERROR(RemoveBlobTemporary(temporary));
+  }
   BERTH_RETURN_IF_ERROR(RemoveUnnamedIngests()) << "remove abandoned uploads";
   BERTH_ASSIGN_OR_RETURN(const std::vector<Digest> blobs, files_->ListBlobs());
   BERTH_RETURN_IF_ERROR(RemoveUnnamed(blobs)) << "remove abandoned blobs";

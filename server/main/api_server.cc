@@ -7,6 +7,7 @@
 
 #include "base/status/status_macros.h"
 #include "server/api/health_service.h"
+#include "server/api/operations.h"
 #include "server/main/config.h"
 
 namespace berth {
@@ -20,8 +21,9 @@ constexpr int kMaxMetadataBytes = 64 << 10;
 
 ApiServer::ApiServer() = default;
 
-absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const ServiceParts& parts) {
+absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(ServiceParts parts) {
   std::unique_ptr<ApiServer> server(new ApiServer());
+  parts.operations = std::make_shared<Operations>();
   AddRecordServices(parts, server->services_);
   AddStoreServices(parts, server->services_);
   AddTaskServices(parts, server->services_);

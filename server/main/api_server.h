@@ -22,7 +22,7 @@ struct GrpcConfig;
 
 class ApiServer {
  public:
-  static absl::StatusOr<std::unique_ptr<ApiServer>> Start(const ServiceParts& parts);
+  static absl::StatusOr<std::unique_ptr<ApiServer>> Start(ServiceParts parts);
   ~ApiServer();
 
   // Serves one client. Thread-safe.

@@ -16,6 +16,7 @@
 #include "server/main/state_lock.h"
 #include "server/main/storage.h"
 #include "server/main/task_engine.h"
+#include "server/task/restart_monitor.h"
 #include "server/worker/client/worker_client.h"
 
 namespace berth {
@@ -71,6 +72,7 @@ class Daemon::Parts {
   std::unique_ptr<TaskEngine> tasks_;
   std::unique_ptr<worker::WorkerClient> worker_;
   std::unique_ptr<ImageEngine> images_;
+  std::shared_ptr<RestartMonitor> monitor_;
   std::unique_ptr<ApiServer> server_;
   std::unique_ptr<Acceptor> acceptor_;
 };
@@ -160,6 +162,16 @@ absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited
 // What the last daemon left goes while clients are served already.
 void Daemon::Parts::CleanUpBehind() {
   storage_->StartCollecting();
+  monitor_ =
+      std::make_shared<RestartMonitor>(RestartMonitor::Parts{.database = storage_->database(),
+                                                             .containers = storage_->containers(),
+                                                             .snapshots = storage_->snapshots(),
+                                                             .tasks = tasks_->tasks(),
+                                                             .executor = executor_,
+                                                             .loop = tasks_->loop(),
+                                                             .log = log_},
+                                       RestartMonitor::Options());
+  monitor_->Start();
   executor_.PostContinuation([this] {
     const absl::Status status = storage_->RemoveLeftovers();
     if (!status.ok()) {
@@ -173,6 +185,7 @@ void Daemon::Parts::Stop() {
   // never answer.
   if (std::exchange(stopped_, true)) return;
   if (acceptor_ != nullptr) acceptor_->Stop();
+  if (monitor_ != nullptr) monitor_->Stop();
   exchange_.Close();
   if (server_ != nullptr) server_->Stop();
   if (worker_ != nullptr) worker_->Stop();

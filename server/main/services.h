@@ -26,6 +26,7 @@ class Exchange;
 class Executor;
 class HealthService;
 class ImageEngine;
+class Operations;
 class Storage;
 class TaskManager;
 struct Config;
@@ -41,6 +42,7 @@ struct ServiceParts {
   worker::WorkerClient& worker;
   engine::Engine& engine;
   ImageEngine& images;
+  std::shared_ptr<Operations> operations = nullptr;  // ApiServer makes it
 };
 
 struct NamedService {
@@ -54,7 +56,7 @@ using NamedServices = std::vector<NamedService>;
 void AddRecordServices(const ServiceParts& parts, NamedServices& services);
 // services_store.cc: content, diff, snapshots.
 void AddStoreServices(const ServiceParts& parts, NamedServices& services);
-// services_tasks.cc: events, tasks.
+// services_tasks.cc: care, events, tasks.
 void AddTaskServices(const ServiceParts& parts, NamedServices& services);
 // services_engine.cc: the Docker-style engine.
 void AddEngineServices(const ServiceParts& parts, NamedServices& services);

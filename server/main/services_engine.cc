@@ -6,7 +6,8 @@
 namespace berth {
 
 void AddEngineServices(const ServiceParts& parts, NamedServices& services) {
-  services.push_back({"engine", std::make_unique<EngineService>(parts.engine, parts.executor)});
+  services.push_back(
+      {"engine", std::make_unique<EngineService>(parts.engine, parts.executor, parts.operations)});
 }
 
 }  // namespace berth

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
@@ -118,6 +119,20 @@ absl::Status DetachMounts(const std::string& rootfs) {
       absl::StrCat("more than ", kMaxUnmounts, " mounts are stacked on ", rootfs));
 }
 
+// Calls `each(its namespace's directory, key)` for every entry of a directory of namespaces.
+absl::Status WalkTasks(const std::string& parent,
+                       absl::FunctionRef<void(BorrowedFd, const TaskKey&)> each) {
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd top, OpenFile(parent, O_RDONLY | O_DIRECTORY));
+  BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> namespaces, ListDirectory(top));
+  for (const std::string& ns : namespaces) {
+    const auto directory = OpenAt(top, ns, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!directory.ok()) continue;  // a stray file is not ours to judge
+    BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(*directory));
+    for (const std::string& name : names) each(*directory, {ns, name});
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 BundleStore::BundleStore(absl::string_view state, absl::string_view root)
@@ -207,21 +222,19 @@ absl::Status BundleStore::Remove(const TaskKey& key) const {
 absl::StatusOr<std::vector<TaskKey>> BundleStore::List() const {
   std::vector<TaskKey> found;
   BERTH_RETURN_IF_ERROR(EnsureDirectory(bundles_, kParentMode));
-  BERTH_ASSIGN_OR_RETURN(const UniqueFd top, OpenFile(bundles_, O_RDONLY | O_DIRECTORY));
-  BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> namespaces, ListDirectory(top));
-  for (const std::string& ns : namespaces) {
-    const auto directory = OpenAt(top, ns, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (!directory.ok()) continue;  // a stray file is not ours to judge
-    BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(*directory));
-    for (const std::string& name : names) {
-      if (name[0] != '.') {
-        found.push_back({ns, name});
-        continue;
-      }
-      // Kept on failure: the next start tries again, and no task can have such a name.
-      RemoveTreeAt(*directory, name).IgnoreError();
-    }
-  }
+  const absl::Status walked = WalkTasks(bundles_, [&](BorrowedFd directory, const TaskKey& key) {
+    if (key.id[0] != '.') return found.push_back(key);
+    // Kept on failure: the next start tries again, and no task can have such a name.
+    RemoveTreeAt(directory, key.id).IgnoreError();
+  });
+  BERTH_RETURN_IF_ERROR(walked);
+  // A bundle goes before its work directory: one that is alone is what a killed daemon left.
+  const absl::Status works = WalkTasks(works_, [&](BorrowedFd directory, const TaskKey& key) {
+    const bool hidden = key.id[0] == '.';
+    if (!hidden && ::access(PathOf(key).c_str(), F_OK) == 0) return;
+    RemoveTreeAt(directory, key.id).IgnoreError();  // as above
+  });
+  if (!works.ok() && ErrnoOf(works) != ENOENT) return works;
   return found;
 }
 

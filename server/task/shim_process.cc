@@ -11,10 +11,17 @@
 #include "base/status/status_macros.h"
 
 namespace berth {
+namespace {
+
+constexpr absl::Duration kReapPause = absl::Milliseconds(5);
+constexpr int kMaxReapAttempts = 400;
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<ShimProcess>> ShimProcess::Watch(Loop& loop, pid_t pid,
                                                                 UniqueFd pidfd, OnExit on_exit) {
-  std::unique_ptr<ShimProcess> process(new ShimProcess(pid, std::move(pidfd), std::move(on_exit)));
+  std::unique_ptr<ShimProcess> process(
+      new ShimProcess(loop, pid, std::move(pidfd), std::move(on_exit)));
   BERTH_ASSIGN_OR_RETURN(
       process->watch_,
       loop.Watch(process->pidfd_, EPOLLIN, [raw = process.get()](uint32_t) { raw->OnReadable(); }),
@@ -32,8 +39,16 @@ void ShimProcess::OnReadable() {
   std::string how = "ended";
   siginfo_t info = {};
   // ECHILD: the shim was started by an earlier daemon, and init reaps it.
-  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG) == 0 &&
-      info.si_pid != 0) {
+  const int waited = ::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG);
+  if (waited == 0 && info.si_pid == 0 && reap_attempts_++ < kMaxReapAttempts) {
+    // A debugger that traces it hears of its end first, and nothing tells when it has.
+    timer_ = loop_.After(kReapPause, [this] {
+      timer_ = TimerId::kNone;
+      OnReadable();
+    });
+    return;
+  }
+  if (waited == 0 && info.si_pid != 0) {
     how = absl::StrCat(info.si_code == CLD_EXITED ? "exit status " : "signal ", info.si_status);
   }
   OnExit on_exit = std::move(on_exit_);

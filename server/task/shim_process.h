@@ -26,20 +26,25 @@ class ShimProcess {
   static absl::StatusOr<std::unique_ptr<ShimProcess>> Watch(Loop& loop, pid_t pid, UniqueFd pidfd,
                                                             OnExit on_exit);
 
+  ~ShimProcess() { loop_.Cancel(timer_); }
+
   pid_t pid() const { return pid_; }
   bool ended() const { return ended_; }
   // SIGKILL, by pidfd. A process that has ended is ignored.
   void Kill();
 
  private:
-  ShimProcess(pid_t pid, UniqueFd pidfd, OnExit on_exit)
-      : pid_(pid), pidfd_(std::move(pidfd)), on_exit_(std::move(on_exit)) {}
+  ShimProcess(Loop& loop, pid_t pid, UniqueFd pidfd, OnExit on_exit)
+      : loop_(loop), pid_(pid), pidfd_(std::move(pidfd)), on_exit_(std::move(on_exit)) {}
   void OnReadable();
 
+  Loop& loop_;
   const pid_t pid_;
   const UniqueFd pidfd_;
   OnExit on_exit_;
   bool ended_ = false;
+  int reap_attempts_ = 0;
+  TimerId timer_ = TimerId::kNone;
   FdWatch watch_;
 };
 

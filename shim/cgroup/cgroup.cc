@@ -321,7 +321,9 @@ absl::StatusOr<std::vector<pid_t>> Cgroup::Pids() const {
 absl::Status Cgroup::SignalAll(int signal) const {
   if (signal == SIGKILL && unified().valid() &&
       WriteControlFileAt(unified(), "cgroup.kill", "1").ok()) {
-    return absl::OkStatus();
+    // Beside v1 hierarchies the freezer is one of those, and who is frozen there dies on thawing.
+    return FindController("freezer") == nullptr ? absl::OkStatus()
+                                                : SetFrozen(FreezerState::kThawed);
   }
   // Frozen, so that nothing forks away from the walk; a frozen v1 group takes the signal on
   // thawing.

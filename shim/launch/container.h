@@ -58,6 +58,9 @@ struct CreateOptions {
   Keyring keyring = Keyring::kNew;
   OomScorePolicy oom_score_policy = OomScorePolicy::kClamp;
   std::string seccomp_cache_directory;  // mode 0700; empty: compile every time
+  // Told the cgroup directories that are about to be made, so that a caller who is killed leaves
+  // word of them. An error ends the creation. May be called again, with more.
+  absl::AnyInvocable<absl::Status(const std::vector<std::string>&)> on_cgroup;
   // Descriptors that the process gets as 3, 4, ...: runc's --preserve-fds.
   std::vector<UniqueFd> preserved_fds;
   std::vector<std::string> environment;  // "NAME=value", behind the specification's

@@ -279,14 +279,33 @@ absl::Status Creation::MakeIdMaps() {
   return absl::OkStatus();
 }
 
+// A directory that is there already may be another's: it is named when it has proved unused.
+absl::Status Creation::AnnounceCgroup() {
+  if (!options_.on_cgroup) return absl::OkStatus();
+  std::vector<std::string> absent;
+  for (const cgroup::Hierarchy& hierarchy : hierarchies_) {
+    std::string path = cgroup::ContainerDirectory(hierarchy, cgroups_path_, state_.id);
+    if (::access(path.c_str(), F_OK) != 0) absent.push_back(std::move(path));
+  }
+  return options_.on_cgroup(absent);
+}
+
+absl::Status Creation::NewCgroup(cgroup::Cgroup::Occupied occupied) {
+  if (!unit_) {
+    BERTH_RETURN_IF_ERROR(AnnounceCgroup());
+  }
+  BERTH_ASSIGN_OR_RETURN(state_.cgroup,
+                         cgroup::Cgroup::Create(hierarchies_, cgroups_path_, state_.id, occupied));
+  return options_.on_cgroup ? options_.on_cgroup(state_.cgroup.paths()) : absl::OkStatus();
+}
+
 absl::Status Creation::Launch() {
   BERTH_ASSIGN_OR_RETURN(SocketPair sockets, MakeSocketPair(SOCK_SEQPACKET));
   init_->control = sockets.second.get();
   resources_ = plan_->resources;
   if (unified_only_ && !unit_) {
     // There the child can be born in its group.
-    BERTH_ASSIGN_OR_RETURN(state_.cgroup,
-                           cgroup::Cgroup::Create(hierarchies_, cgroups_path_, state_.id));
+    BERTH_RETURN_IF_ERROR(NewCgroup(cgroup::Cgroup::Occupied::kRefuse));
   }
   const bool with_assistant = state_.user_namespace;
   absl::StatusOr<Cloned> child;
@@ -336,8 +355,7 @@ absl::Status Creation::Launch() {
 
 absl::Status Creation::MakeCgroup(cgroup::Cgroup::Occupied occupied) {
   if (state_.cgroup.empty()) {
-    BERTH_ASSIGN_OR_RETURN(
-        state_.cgroup, cgroup::Cgroup::Create(hierarchies_, cgroups_path_, state_.id, occupied));
+    BERTH_RETURN_IF_ERROR(NewCgroup(occupied));
   }
   BERTH_RETURN_IF_ERROR(state_.cgroup.Apply(resources_));
   resources_ = spec::Resources();
@@ -350,6 +368,7 @@ absl::Status Creation::MakeCgroup(cgroup::Cgroup::Occupied occupied) {
 
 // systemd makes the group around init, then the rest is as with groups of our own.
 absl::Status Creation::StartScope() {
+  BERTH_RETURN_IF_ERROR(AnnounceCgroup());
   cgroup::ScopeRequest request;
   request.unit = *unit_;
   request.description = absl::StrCat("Berth container ", state_.id);

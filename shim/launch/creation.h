@@ -43,6 +43,8 @@ class Creation {
   absl::Status PlanInit();
   absl::Status OpenNamespaces();
   absl::Status MakeIdMaps();
+  absl::Status AnnounceCgroup();
+  absl::Status NewCgroup(cgroup::Cgroup::Occupied occupied);
   absl::Status Launch();
   absl::Status MakeCgroup(cgroup::Cgroup::Occupied occupied);
   absl::Status StartScope();

@@ -140,6 +140,9 @@ void LiveTask::CreateContainer(absl::Status opened) {
     options.keyring = launch::Keyring::kInherit;
   }
   options.seccomp_cache_directory = context_.seccomp_cache_directory;
+  options.on_cgroup = [this](const std::vector<std::string>& paths) {
+    return journal_->SetCgroupPaths(paths);
+  };
   if (network_.valid()) options.network_namespace = absl::StrCat("/proc/self/fd/", network_.get());
   container_->Create(std::move(options),
                      [this](absl::Status status) { ContainerCreated(std::move(status)); });
@@ -164,7 +167,6 @@ absl::Status LiveTask::TakeOverInit() {
                          ProcessWatch::Start(context_.loop, container_->init_pidfd(),
                                              [this](uint32_t status) { OnExit("", status); }),
                          _ << "watch init");
-  BERTH_RETURN_IF_ERROR(journal_->SetCgroupPaths(container_->cgroup_paths()));
   init.record.process = ProcessIdentity{.pid = container_->init_pid(),
                                         .start_time_ticks = container_->init_start_time_ticks()};
   init.record.stage = journal::Stage::kCreated;

@@ -86,6 +86,32 @@ class RestartMonitorTest(BerthTest):
         self.stays_stopped(good)
         self.assertEqual(len(self.log_of(good)), 1)
 
+    def test_a_labelled_container_without_a_task_is_started_and_its_restarts_are_counted(self):
+        name = self.name()
+        self.ctr("containers", "create", "--label", STATUS + "running", "--label", POLICY + "always", BUSYBOX, name, "sleep",
+                 "1000")
+        self.addCleanup(self.ctr, "containers", "label", name, STATUS + "stopped", check=False)
+        pid = wait_for(lambda: self.is_running(name, 0), 25, "a start by the monitor")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: self.is_running(name, pid), 25, "a restart by the shim")
+        wait_for(lambda: '"containerd.io/restart.count": "1"' in self.out("containers", "info", name), 25, "the count")
+        # A daemon that finds the task gone (after a boot, say) makes it again.
+        self.ctr("containers", "label", name, STATUS + "stopped")
+        wait_for(lambda: name not in self.daemon.tasks(), 25, "its end by the monitor")
+
+    def test_an_explicitly_stopped_container_without_a_task_stays_away(self):
+        stopped, failing = self.name(), self.name()
+        self.ctr("containers", "create", "--label", STATUS + "running", "--label", POLICY + "unless-stopped", "--label",
+                 STOPPED + "true", BUSYBOX, stopped, "sleep", "1000")
+        self.ctr("containers", "create", "--label", STATUS + "running", "--label", POLICY + "on-failure", BUSYBOX, failing,
+                 "sleep", "1000")
+        first = self.name()
+        self.ctr("containers", "create", "--label", STATUS + "running", BUSYBOX, first, "sleep", "1000")
+        self.addCleanup(self.ctr, "containers", "label", first, STATUS + "stopped", check=False)
+        # One look of the monitor sees all three.
+        wait_for(lambda: self.is_running(first, 0), 25, "a start by the monitor")
+        self.assertEqual(set(self.daemon.tasks()), {first})
+
     def log_of(self, name):
         """What the container wrote to /count, read from its snapshot."""
         mounts = self.out("snapshots", "mounts", "/x", name)

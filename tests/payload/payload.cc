@@ -338,6 +338,15 @@ int Link(const char* path) {
   return 0;
 }
 
+volatile sig_atomic_t code_after_term = 0;
+
+// Ends by SIGTERM, with that code.
+int UntilTerm(const char* code) {
+  code_after_term = ::atoi(code);
+  ::signal(SIGTERM, [](int) { ::_exit(code_after_term); });
+  while (true) ::pause();
+}
+
 int Time() {
   struct timespec now;
   ::clock_gettime(CLOCK_BOOTTIME, &now);
@@ -367,6 +376,7 @@ int RunOne(int argc, char** argv) {
   auto is = [command](const char* name) { return ::strcmp(command, name) == 0; };
   if (is("true")) return 0;
   if (is("exit")) return ::atoi(first);
+  if (is("until-term")) return UntilTerm(first);
   if (is("echo")) {
     for (int i = 1; i < argc; ++i) ::printf("%s%s", i > 1 ? " " : "", argv[i]);
     ::printf("\n");

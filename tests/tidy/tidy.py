@@ -31,7 +31,7 @@ ALLOWED_LIBRARIES = {
     r"^sqlite3\.h": ["base/sqlite/"],
     r"^spdlog/": ["base/log/"],
     r"^openssl/": ["base/digest/"],
-    r"^seccomp\.h": ["shim/security/"],
+    r"^seccomp\.h": ["shim/security/", "tests/"],
     r"^archive": ["snapshotter/layer/", "client/", "tests/"],
     r"^(isa-l|igzip)": ["snapshotter/layer/", "tests/"],
     r"^zstd\.h": ["snapshotter/layer/", "tests/"],

@@ -1,0 +1,60 @@
+#include "tests/bench/bench_daemon.h"
+
+#include <fcntl.h>
+
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/os/fd_factories.h"
+#include "base/os/file_io.h"
+#include "base/status/status_macros.h"
+
+namespace berth::bench {
+
+std::string SocketOf(const std::string& directory) { return directory + "/state/berth.sock"; }
+
+absl::StatusOr<ChildProcess> StartDaemon(const std::string& bin, const std::string& program,
+                                         const std::string& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd log,
+                         OpenFile(directory + "/daemon.log", O_WRONLY | O_CREAT | O_APPEND, 0644));
+  SpawnOptions spawn;
+  spawn.executable = absl::StrCat(bin, "/", program);
+  spawn.arguments = {
+      program,     "--root",           directory + "/root", "--state", directory + "/state",
+      "--address", SocketOf(directory)};
+  spawn.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
+  spawn.descriptors = {{2, log.get()}};
+  return Spawn(spawn);
+}
+
+int64_t MemoryKib(pid_t pid, const std::string& line) {
+  const auto rollup = ReadFile(absl::StrCat("/proc/", pid, "/smaps_rollup"));
+  if (!rollup.ok()) return 0;
+  for (absl::string_view text : absl::StrSplit(*rollup, '\n')) {
+    if (!absl::StartsWith(text, line)) continue;
+    const std::vector<absl::string_view> words =
+        absl::StrSplit(text, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+    int64_t kib = 0;
+    if (words.size() > 1 && absl::SimpleAtoi(words[1], &kib)) return kib;
+  }
+  return 0;
+}
+
+std::vector<pid_t> ShimsOf(const std::string& directory) {
+  std::vector<pid_t> shims;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    int pid = 0;
+    if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
+    const auto bundle = std::filesystem::read_symlink(entry.path() / "cwd", error);
+    if (!error && absl::StartsWith(bundle.string(), directory + "/state/")) shims.push_back(pid);
+  }
+  return shims;
+}
+
+}  // namespace berth::bench

@@ -1,0 +1,109 @@
+// The calls that the harness makes as a client of one daemon's life: stubs, namespace, deadline.
+//
+// Invariant: a call never outlasts its deadline, so a daemon that is killed under it is an error
+// and no hang. Thread-safe. Owned by the harness's main, one for each daemon.
+#ifndef BERTH_TESTS_FAULT_FAULT_CLIENT_H_
+#define BERTH_TESTS_FAULT_FAULT_CLIENT_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "base/grpc/status_conversion.h"
+#include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
+#include "proto/containerd/services/content/v1/content.grpc.pb.h"
+#include "proto/containerd/services/diff/v1/diff.grpc.pb.h"
+#include "proto/containerd/services/events/v1/events.grpc.pb.h"
+#include "proto/containerd/services/images/v1/images.grpc.pb.h"
+#include "proto/containerd/services/leases/v1/leases.grpc.pb.h"
+#include "proto/containerd/services/namespaces/v1/namespaces.grpc.pb.h"
+#include "proto/containerd/services/snapshots/v1/snapshots.grpc.pb.h"
+#include "proto/containerd/services/tasks/v1/tasks.grpc.pb.h"
+#include "proto/containerd/services/version/v1/version.grpc.pb.h"
+
+namespace berth::fault {
+
+namespace containers = containerd::services::containers::v1;
+namespace content = containerd::services::content::v1;
+namespace diff = containerd::services::diff::v1;
+namespace events = containerd::services::events::v1;
+namespace images = containerd::services::images::v1;
+namespace leases = containerd::services::leases::v1;
+namespace namespaces = containerd::services::namespaces::v1;
+namespace snapshots = containerd::services::snapshots::v1;
+namespace tasks = containerd::services::tasks::v1;
+
+inline constexpr absl::Duration kCallTimeout = absl::Seconds(15);
+inline constexpr char kSnapshotter[] = "overlayfs";
+inline constexpr char kBase[] = "fault-base";  // the committed snapshot that containers stand on
+
+struct TaskEvent {
+  std::string topic;
+  std::string container;
+  std::string process;
+  uint32_t status = 0;
+};
+
+class FaultClient {
+ public:
+  FaultClient(absl::string_view socket, absl::string_view ns);
+  ~FaultClient();
+
+  const std::string& ns() const { return ns_; }
+
+  template <typename Stub, typename Request, typename Response>
+  absl::Status Call(Stub& stub,
+                    grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                    const Request& request, Response* response, absl::string_view lease = "",
+                    absl::Duration timeout = kCallTimeout) {
+    grpc::ClientContext context;
+    Prepare(context, lease, timeout);
+    return FromGrpc((stub.*method)(&context, request, response));
+  }
+  // Uploads `bytes` as a blob; ALREADY_EXISTS is success. The answer is its digest.
+  absl::StatusOr<std::string> WriteBlob(
+      absl::string_view ref, const std::string& bytes, absl::string_view lease,
+      const std::vector<std::pair<std::string, std::string>>& labels = {});
+  absl::StatusOr<uint32_t> Wait(const std::string& container, const std::string& exec_id,
+                                absl::Duration timeout);
+  // What was published since this client came, of tasks.
+  std::vector<TaskEvent> Events(const std::string& container) const;
+  // Every name of every kind of object in the namespace, "kind name".
+  absl::StatusOr<std::vector<std::string>> Names();
+
+  containers::Containers::Stub containers_stub;
+  content::Content::Stub content_stub;
+  diff::Diff::Stub diff_stub;
+  events::Events::Stub events_stub;
+  images::Images::Stub images_stub;
+  leases::Leases::Stub leases_stub;
+  namespaces::Namespaces::Stub namespaces_stub;
+  snapshots::Snapshots::Stub snapshots_stub;
+  tasks::Tasks::Stub tasks_stub;
+  containerd::services::version::v1::Version::Stub version_stub;
+
+ private:
+  explicit FaultClient(std::shared_ptr<grpc::Channel> channel, absl::string_view ns);
+  void Prepare(grpc::ClientContext& context, absl::string_view lease, absl::Duration timeout) const;
+  void Listen();
+
+  const std::string ns_;
+  grpc::ClientContext listening_;
+  mutable absl::Mutex mutex_;
+  std::vector<TaskEvent> events_ ABSL_GUARDED_BY(mutex_);
+  std::thread listener_;
+};
+
+}  // namespace berth::fault
+
+#endif  // BERTH_TESTS_FAULT_FAULT_CLIENT_H_

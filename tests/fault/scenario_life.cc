@@ -1,0 +1,399 @@
+// One container's life, killed anywhere.
+#include <signal.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "base/status/status_macros.h"
+#include "tests/bench/container_spec.h"
+#include "tests/fault/scenario.h"
+
+namespace berth::fault {
+namespace {
+
+constexpr uint32_t kExitCode = 41;  // of the container, after SIGTERM
+constexpr uint32_t kExecCode = 3;   // of the process that is executed in it
+constexpr uint32_t kKilled = 137;   // when its shim was lost, or by our own SIGKILL
+constexpr absl::Duration kPatience = absl::Seconds(10);
+constexpr absl::Duration kEventPatience = absl::Seconds(3);
+constexpr absl::Duration kSignalAgain = absl::Milliseconds(150);
+constexpr char kSpecType[] = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+constexpr char kProcessType[] = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+constexpr char kExec[] = "exec";
+
+using containerd::v1::types::CREATED;
+using containerd::v1::types::PAUSED;
+using containerd::v1::types::RUNNING;
+using containerd::v1::types::STOPPED;
+
+bool HasDelete(const std::vector<TaskEvent>& published) {
+  return std::any_of(published.begin(), published.end(), [](const TaskEvent& event) {
+    return event.topic == "/tasks/delete" && event.process != kExec;
+  });
+}
+
+class LifeScenario : public Scenario {
+ public:
+  LifeScenario(std::string id, std::mt19937_64& random) : Scenario(std::move(id)) {
+    with_exec_ = random() % 2 == 0;
+    with_pause_ = random() % 2 == 0;
+    again_ = random() % 4 == 0;
+    AddSteps();
+  }
+  const char* kind() const override { return "life"; }
+  void Verify(FaultClient& before, FaultClient& client, Victims victims,
+              Findings& findings) override;
+
+ private:
+  using Status = absl::Status;
+  void AddSteps();
+  void AddStart();
+  void AddEnd();
+  Status CreateContainer(FaultClient& client);
+  Status CreateTask(FaultClient& client);
+  Status StartProcess(FaultClient& client, const std::string& exec_id, uint32_t* pid);
+  Status ExpectExit(FaultClient& client, const std::string& exec_id, uint32_t expected,
+                    absl::Duration timeout = kPatience);
+  Status Signal(FaultClient& client, uint32_t signal);
+  absl::StatusOr<tasks::DeleteResponse> DeleteTask(FaultClient& client);
+  absl::StatusOr<containerd::v1::types::Process> Get(FaultClient& client);
+
+  void VerifyRecords(FaultClient& client, Findings& findings);
+  void VerifyRunsOn(FaultClient& client, Findings& findings);
+  void VerifyExit(FaultClient& client, Findings& findings);
+  void VerifyLostShim(FaultClient& before, FaultClient& client, Victims victims,
+                      Findings& findings);
+  void Remove(FaultClient& client, Findings& findings);
+
+  bool with_exec_ = false;
+  bool with_pause_ = false;
+  bool again_ = false;
+  containerd::services::snapshots::v1::PrepareSnapshotResponse prepared_;
+  uint32_t pid_ = 0;
+};
+
+void LifeScenario::AddSteps() {
+  Add("prepare", [this](FaultClient& client) {
+    snapshots::PrepareSnapshotRequest request;
+    request.set_snapshotter(kSnapshotter);
+    request.set_key(id());
+    request.set_parent(kBase);
+    (*request.mutable_labels())["containerd.io/gc.root"] = "2020-01-01T00:00:00Z";
+    return client.Call(client.snapshots_stub, &snapshots::Snapshots::Stub::Prepare, request,
+                       &prepared_);
+  });
+  Add("container", [this](FaultClient& client) { return CreateContainer(client); });
+  Add("create", [this](FaultClient& client) { return CreateTask(client); });
+  AddStart();
+  AddEnd();
+}
+
+void LifeScenario::AddStart() {
+  Add("start", [this](FaultClient& client) { return StartProcess(client, "", &pid_); });
+  if (with_exec_) {
+    Add("exec", [this](FaultClient& client) {
+      tasks::ExecProcessRequest request;
+      request.set_container_id(id());
+      request.set_exec_id(kExec);
+      request.mutable_spec()->set_type_url(kProcessType);
+      request.mutable_spec()->set_value(
+          bench::ProcessSpec({"/payload", "exit", absl::StrCat(kExecCode)}));
+      google::protobuf::Empty empty;
+      return client.Call(client.tasks_stub, &tasks::Tasks::Stub::Exec, request, &empty);
+    });
+    Add("exec-start", [this](FaultClient& client) { return StartProcess(client, kExec, nullptr); });
+    Add("exec-wait", [this](FaultClient& client) { return ExpectExit(client, kExec, kExecCode); });
+    Add("exec-delete", [this](FaultClient& client) {
+      tasks::DeleteProcessRequest request;
+      request.set_container_id(id());
+      request.set_exec_id(kExec);
+      tasks::DeleteResponse response;
+      return client.Call(client.tasks_stub, &tasks::Tasks::Stub::DeleteProcess, request, &response);
+    });
+  }
+  if (with_pause_) {
+    google::protobuf::Empty empty;
+    Add("pause", [this, empty](FaultClient& client) mutable {
+      tasks::PauseTaskRequest request;
+      request.set_container_id(id());
+      return client.Call(client.tasks_stub, &tasks::Tasks::Stub::Pause, request, &empty);
+    });
+    Add("resume", [this, empty](FaultClient& client) mutable {
+      tasks::ResumeTaskRequest request;
+      request.set_container_id(id());
+      return client.Call(client.tasks_stub, &tasks::Tasks::Stub::Resume, request, &empty);
+    });
+  }
+}
+
+void LifeScenario::AddEnd() {
+  Add("kill", [this](FaultClient& client) { return Signal(client, SIGTERM); });
+  Add("wait", [this](FaultClient& client) { return ExpectExit(client, "", kExitCode); });
+  Add("delete", [this](FaultClient& client) -> absl::Status {
+    BERTH_ASSIGN_OR_RETURN(const tasks::DeleteResponse response, DeleteTask(client));
+    if (response.exit_status() == kExitCode) return absl::OkStatus();
+    return absl::DataLossError(absl::StrCat("Delete says ", response.exit_status()));
+  });
+  Add("delete-container", [this](FaultClient& client) {
+    containers::DeleteContainerRequest request;
+    request.set_id(id());
+    google::protobuf::Empty empty;
+    return client.Call(client.containers_stub, &containers::Containers::Stub::Delete, request,
+                       &empty);
+  });
+  Add("remove", [this](FaultClient& client) {
+    snapshots::RemoveSnapshotRequest request;
+    request.set_snapshotter(kSnapshotter);
+    request.set_key(id());
+    google::protobuf::Empty empty;
+    return client.Call(client.snapshots_stub, &snapshots::Snapshots::Stub::Remove, request, &empty);
+  });
+}
+
+absl::Status LifeScenario::CreateContainer(FaultClient& client) {
+  containers::CreateContainerRequest request;
+  containers::Container& container = *request.mutable_container();
+  container.set_id(id());
+  container.set_snapshotter(kSnapshotter);
+  container.set_snapshot_key(id());
+  container.mutable_runtime()->set_name("io.containerd.runc.v2");
+  container.mutable_spec()->set_type_url(kSpecType);
+  container.mutable_spec()->set_value(bench::ContainerSpec(
+      client.ns(), id(), {.arguments = {"/payload", "until-term", absl::StrCat(kExitCode)}}));
+  containers::CreateContainerResponse response;
+  return client.Call(client.containers_stub, &containers::Containers::Stub::Create, request,
+                     &response);
+}
+
+absl::Status LifeScenario::CreateTask(FaultClient& client) {
+  tasks::CreateTaskRequest request;
+  request.set_container_id(id());
+  *request.mutable_rootfs() = prepared_.mounts();
+  tasks::CreateTaskResponse response;
+  return client.Call(client.tasks_stub, &tasks::Tasks::Stub::Create, request, &response);
+}
+
+absl::Status LifeScenario::StartProcess(FaultClient& client, const std::string& exec_id,
+                                        uint32_t* pid) {
+  tasks::StartRequest request;
+  request.set_container_id(id());
+  request.set_exec_id(exec_id);
+  tasks::StartResponse response;
+  BERTH_RETURN_IF_ERROR(
+      client.Call(client.tasks_stub, &tasks::Tasks::Stub::Start, request, &response));
+  if (pid != nullptr) *pid = response.pid();
+  return absl::OkStatus();
+}
+
+absl::Status LifeScenario::ExpectExit(FaultClient& client, const std::string& exec_id,
+                                      uint32_t expected, absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  absl::StatusOr<uint32_t> waited;
+  do {
+    waited = client.Wait(id(), exec_id, exec_id.empty() ? kSignalAgain : timeout);
+    // A first process is deaf to signals until it asks for them.
+    const bool deaf = exec_id.empty() && absl::IsDeadlineExceeded(waited.status());
+    if (!deaf) break;
+    Signal(client, SIGTERM).IgnoreError();  // it may have ended meanwhile
+  } while (absl::Now() < deadline);
+  BERTH_ASSIGN_OR_RETURN(const uint32_t status, std::move(waited));
+  if (status == expected) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("Wait says ", status, " instead of ", expected));
+}
+
+absl::Status LifeScenario::Signal(FaultClient& client, uint32_t signal) {
+  tasks::KillRequest request;
+  request.set_container_id(id());
+  request.set_signal(signal);
+  google::protobuf::Empty empty;
+  return client.Call(client.tasks_stub, &tasks::Tasks::Stub::Kill, request, &empty);
+}
+
+absl::StatusOr<tasks::DeleteResponse> LifeScenario::DeleteTask(FaultClient& client) {
+  tasks::DeleteTaskRequest request;
+  request.set_container_id(id());
+  tasks::DeleteResponse response;
+  BERTH_RETURN_IF_ERROR(
+      client.Call(client.tasks_stub, &tasks::Tasks::Stub::Delete, request, &response));
+  return response;
+}
+
+absl::StatusOr<containerd::v1::types::Process> LifeScenario::Get(FaultClient& client) {
+  tasks::GetRequest request;
+  request.set_container_id(id());
+  tasks::GetResponse response;
+  BERTH_RETURN_IF_ERROR(
+      client.Call(client.tasks_stub, &tasks::Tasks::Stub::Get, request, &response));
+  return response.process();
+}
+
+// What was acknowledged is there after any kill.
+void LifeScenario::VerifyRecords(FaultClient& client, Findings& findings) {
+  if (Acknowledged("container") && !Attempted("delete-container")) {
+    containers::GetContainerRequest request;
+    request.set_id(id());
+    containers::GetContainerResponse response;
+    const absl::Status found =
+        client.Call(client.containers_stub, &containers::Containers::Stub::Get, request, &response);
+    if (!found.ok()) findings.lost_objects.push_back(absl::StrCat("container: ", found.message()));
+  }
+  if (Acknowledged("prepare") && !Attempted("remove")) {
+    snapshots::StatSnapshotRequest request;
+    request.set_snapshotter(kSnapshotter);
+    request.set_key(id());
+    snapshots::StatSnapshotResponse response;
+    const absl::Status found =
+        client.Call(client.snapshots_stub, &snapshots::Snapshots::Stub::Stat, request, &response);
+    if (!found.ok()) findings.lost_objects.push_back(absl::StrCat("snapshot: ", found.message()));
+  }
+}
+
+// A daemon's death is nothing that a container notices.
+void LifeScenario::VerifyRunsOn(FaultClient& client, Findings& findings) {
+  const auto process = Get(client);
+  const bool must_be = Acknowledged("create") && !Attempted("delete");
+  if (!process.ok()) {
+    if (must_be || !absl::IsNotFound(process.status())) {
+      findings.lost_objects.push_back(absl::StrCat("task: ", process.status().message()));
+    }
+    return;
+  }
+  if (Acknowledged("delete")) findings.leaks.push_back("a task that was deleted is there");
+  if (!must_be) return;
+  std::set<int> fine = {CREATED};
+  if (Attempted("start")) fine.insert(RUNNING);
+  if (Acknowledged("start")) fine = {RUNNING};
+  if (Attempted("pause")) fine.insert(PAUSED);
+  if (Acknowledged("pause") && !Attempted("resume")) fine = {PAUSED};
+  if (Acknowledged("resume")) fine = {RUNNING};
+  if (Attempted("kill")) fine = {RUNNING, STOPPED};
+  if (Acknowledged("wait")) fine = {STOPPED};
+  if (fine.count(process->status()) == 0) {
+    findings.wrong_statuses.push_back(absl::StrCat("status ", process->status()));
+  }
+  if (Acknowledged("start") && process->status() != STOPPED && process->pid() != pid_) {
+    findings.wrong_statuses.push_back(absl::StrCat("pid ", process->pid(), " was ", pid_));
+  }
+  if (Acknowledged("exec-start") && !Attempted("exec-delete") && process->status() != PAUSED) {
+    const absl::Status status = ExpectExit(client, kExec, kExecCode);
+    if (!status.ok()) findings.lost_exits.push_back(absl::StrCat("exec: ", status.message()));
+  }
+}
+
+// Ends what still runs, kindly; its own status must come through.
+void LifeScenario::VerifyExit(FaultClient& client, Findings& findings) {
+  const auto process = Get(client);
+  if (!process.ok()) return;
+  uint32_t expected = kExitCode;
+  if (process->status() == CREATED) {
+    expected = kKilled;
+  } else if (process->status() != STOPPED) {
+    if (process->status() == PAUSED) {
+      tasks::ResumeTaskRequest request;
+      request.set_container_id(id());
+      google::protobuf::Empty empty;
+      const absl::Status resumed =
+          client.Call(client.tasks_stub, &tasks::Tasks::Stub::Resume, request, &empty);
+      if (!resumed.ok()) {
+        findings.lost_objects.push_back(absl::StrCat("resume: ", resumed.message()));
+      }
+    }
+    if (const absl::Status killed = Signal(client, SIGTERM);
+        !killed.ok() && !absl::IsNotFound(killed)) {
+      findings.lost_objects.push_back(absl::StrCat("kill: ", killed.message()));
+    }
+    const absl::Status ended = ExpectExit(client, "", kExitCode, absl::Seconds(5));
+    if (!ended.ok()) {
+      findings.lost_exits.push_back(absl::StrCat("wait: ", ended.message()));
+      Signal(client, SIGKILL).IgnoreError();  // the finding is noted
+    }
+  }
+  const auto deleted = DeleteTask(client);
+  if (!deleted.ok()) {
+    findings.lost_objects.push_back(absl::StrCat("delete: ", deleted.status().message()));
+  } else if (deleted->exit_status() != expected) {
+    findings.wrong_statuses.push_back(
+        absl::StrCat("Delete says ", deleted->exit_status(), " instead of ", expected));
+  }
+}
+
+void LifeScenario::VerifyLostShim(FaultClient& before, FaultClient& client, Victims victims,
+                                  Findings& findings) {
+  const absl::Time deadline = absl::Now() + kPatience;
+  absl::Status gone;
+  do {
+    gone = Get(client).status();
+  } while (!absl::IsNotFound(gone) && absl::Now() < deadline);
+  if (!absl::IsNotFound(gone)) {
+    findings.leaks.push_back(absl::StrCat("the task of a lost shim stays: ", gone.message()));
+  }
+  if (victims.daemon || !Acknowledged("create")) return;
+  // They were published before the task went, and may still be on their way to us.
+  const absl::Time late = absl::Now() + kEventPatience;
+  std::vector<TaskEvent> published;
+  do {
+    published = before.Events(id());
+    // The question after the task sets the pace.
+  } while (!HasDelete(published) && absl::Now() < late && !Get(client).ok());
+  int exits = 0, deletes = 0;
+  for (const TaskEvent& event : published) {
+    if (event.process == kExec) continue;
+    if (event.topic == "/tasks/delete") ++deletes;
+    if (event.topic != "/tasks/exit") continue;
+    ++exits;
+    const bool right = event.status == kExitCode ? Attempted("kill") : event.status == kKilled;
+    const bool known = Acknowledged("wait") && event.status != kExitCode;
+    if (!right || known) findings.wrong_statuses.push_back(absl::StrCat("exit ", event.status));
+  }
+  if (exits == 0) findings.lost_exits.push_back("no exit event");
+  if (deletes == 0) findings.lost_exits.push_back("no delete event");
+  // A shim that was killed between an acknowledgement and its note of it leaves the event to be
+  // told twice, with the same status (docs/formats/shim.md); never more often.
+  if (exits > 2) findings.wrong_statuses.push_back(absl::StrCat(exits, " exit events"));
+  if (deletes > 2) findings.wrong_statuses.push_back(absl::StrCat(deletes, " delete events"));
+}
+
+void LifeScenario::Remove(FaultClient& client, Findings& findings) {
+  const auto check = [&](absl::string_view what, const absl::Status& status) {
+    if (status.ok() || absl::IsNotFound(status)) return;
+    findings.lost_objects.push_back(absl::StrCat(what, ": ", status.message()));
+  };
+  google::protobuf::Empty empty;
+  containers::DeleteContainerRequest container;
+  container.set_id(id());
+  check("delete container", client.Call(client.containers_stub,
+                                        &containers::Containers::Stub::Delete, container, &empty));
+  snapshots::RemoveSnapshotRequest snapshot;
+  snapshot.set_snapshotter(kSnapshotter);
+  snapshot.set_key(id());
+  check("remove snapshot",
+        client.Call(client.snapshots_stub, &snapshots::Snapshots::Stub::Remove, snapshot, &empty));
+}
+
+void LifeScenario::Verify(FaultClient& before, FaultClient& client, Victims victims,
+                          Findings& findings) {
+  VerifyRecords(client, findings);
+  if (victims.shim) VerifyLostShim(before, client, victims, findings);
+  if (!victims.shim) VerifyRunsOn(client, findings);
+  VerifyExit(client, findings);
+  Remove(client, findings);
+  // The id can be used again: a whole life, undisturbed.
+  if (!again_) return;
+  std::mt19937_64 same(0);
+  LifeScenario second(id(), same);
+  if (const absl::Status lived = second.Run(client); !lived.ok()) {
+    findings.lost_objects.push_back(
+        absl::StrCat("a second life fails at ", second.under_way(), ": ", lived.message()));
+    second.Remove(client, findings);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Scenario> MakeLifeScenario(std::string id, std::mt19937_64& random) {
+  return std::make_unique<LifeScenario>(std::move(id), random);
+}
+
+}  // namespace berth::fault
