@@ -24,7 +24,7 @@ struct OperationInFlight {
   std::string container;
   std::string call;  // "Tasks.Start"
   CallOrder order = CallOrder::kAtOnce;
-  absl::Time began;
+  absl::Time began = {};  // set by Begin
 };
 
 class Operations : public std::enable_shared_from_this<Operations> {
