@@ -82,10 +82,8 @@ void ShimSupervisor::OnShimGone(const TaskPtr& task, const std::string& how) {
     case TaskStage::kLost:
       return;
     case TaskStage::kDeleting: {
-      // Ours writes into its journal what was acknowledged. A foreign shim that was told to end,
-      // and did, has sent all its events before.
-      const bool in_order = !task->foreign_binary().empty() && !task->shim_killed() &&
-                            !absl::StartsWith(how, "signal");
+      // A shim that was told to end, and did, has sent all its events before.
+      const bool in_order = !task->shim_killed() && !absl::StartsWith(how, "signal");
       return Clean(task, in_order ? Announcer::kShim : Announcer::kUs);
     }
     case TaskStage::kReady:

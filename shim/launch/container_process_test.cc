@@ -30,13 +30,13 @@ using absl::StrContains;
 class ProcessTest : public ContainerTest {
  protected:
   // With CONFIG_RT_GROUP_SCHED a v1 group may run real-time programs only within a budget, which
-  // the group above must have first.
+  // the group above must have first: enough for tests that run beside one another.
   void GiveParentRealtimeBudget() {
     const std::string parent = "/sys/fs/cgroup/cpu/runtime-test";
     if (::access("/sys/fs/cgroup/cpu/cpu.rt_runtime_us", F_OK) != 0) return;
     ::mkdir(parent.c_str(), 0755);
     ASSERT_TRUE(
-        WriteControlFileAt(BorrowedFd(AT_FDCWD), parent + "/cpu.rt_runtime_us", "200000").ok());
+        WriteControlFileAt(BorrowedFd(AT_FDCWD), parent + "/cpu.rt_runtime_us", "800000").ok());
     spec_.linux_members =
         R"("resources":{"cpu":{"realtimeRuntime":100000,"realtimePeriod":1000000}},)";
   }
