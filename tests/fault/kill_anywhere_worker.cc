@@ -250,6 +250,12 @@ absl::Status Harness::CheckNothingIsLeft(Findings& findings) {
   while (true) {
     absl::StatusOr<std::vector<std::string>> names;
     BERTH_RETURN_IF_ERROR(Work([&] { names = client_->Names(); }));
+    // A channel that met the daemon which was killed while it recovered waits before it connects
+    // again.
+    if (absl::IsUnavailable(names.status()) && absl::Now() < deadline) {
+      tracer_.Pump([] { return false; }, absl::Milliseconds(20));
+      continue;
+    }
     BERTH_RETURN_IF_ERROR(names.status()) << "list what is there";
     now = TakeFootprint(place_, daemon_, *names);
     more.clear();
