@@ -77,6 +77,7 @@ class Harness {
   using Make = std::unique_ptr<Scenario> (*)(std::string id, std::mt19937_64& random);
   absl::Status Measure(Make make, Target target);
   absl::Status StartDaemon(std::mt19937_64& random, std::string& recovery_point);
+  absl::Status WaitUntilAnswered();
   absl::Status SpawnDaemon();
   absl::Status KillOnce(int number);
   void KillNow(Target target, std::mt19937_64& random, Victims& victims, bool& at_a_point);
@@ -144,9 +145,21 @@ absl::Status Harness::StartDaemon(std::mt19937_64& random, std::string& recovery
           absl::StrCat("berthd does not start: see ", place_.directory, "/daemon.log"));
     }
     client_ = std::make_unique<FaultClient>(socket, place_.ns);
-    return absl::OkStatus();
+    return WaitUntilAnswered();
   }
   return absl::OkStatus();
+}
+
+// A channel whose first connection fails does not try again for a second, and fails every call
+// meanwhile: that is no finding.
+absl::Status Harness::WaitUntilAnswered() {
+  const absl::Time deadline = absl::Now() + kStartPatience;
+  while (true) {
+    absl::Status answered;
+    BERTH_RETURN_IF_ERROR(Work([&] { answered = client_->Names().status(); }));
+    if (!absl::IsUnavailable(answered) || absl::Now() > deadline) return answered;
+    tracer_.Pump([] { return false; }, absl::Milliseconds(20));
+  }
 }
 
 // A client's work, while this thread handles what the traced processes do.
@@ -250,12 +263,6 @@ absl::Status Harness::CheckNothingIsLeft(Findings& findings) {
   while (true) {
     absl::StatusOr<std::vector<std::string>> names;
     BERTH_RETURN_IF_ERROR(Work([&] { names = client_->Names(); }));
-    // A channel that met the daemon which was killed while it recovered waits before it connects
-    // again.
-    if (absl::IsUnavailable(names.status()) && absl::Now() < deadline) {
-      tracer_.Pump([] { return false; }, absl::Milliseconds(20));
-      continue;
-    }
     BERTH_RETURN_IF_ERROR(names.status()) << "list what is there";
     now = TakeFootprint(place_, daemon_, *names);
     more.clear();
