@@ -118,7 +118,11 @@ class BlobPush {
       const uint64_t before = at;
       const absl::Status status = SendRest(at);
       if (status.ok()) return status;
-      if (!absl::IsUnavailable(status) && !absl::IsOutOfRange(status)) return status;
+      // NOT_FOUND: a registry that still wrote the cut piece down, when it was asked where it
+      // stood.
+      const bool again =
+          absl::IsUnavailable(status) || absl::IsOutOfRange(status) || absl::IsNotFound(status);
+      if (!again) return status;
       if (at > before) fruitless = 0;
       if (++fruitless >= kFruitless) return status;
       BERTH_RETURN_IF_ERROR(host_.Pause(pause));

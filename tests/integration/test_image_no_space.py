@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from harness import BerthTest, Daemon
+from harness import BerthTest, Daemon, wait_for
 from registries import Proxy, Registry
 import images
 
@@ -20,6 +20,10 @@ class NoSpaceTest(BerthTest):
         cls.counter = 0
 
     def resize(self, size):
+        def fits():
+            use = os.statvfs(self.daemon.root)
+            return (use.f_blocks - use.f_bfree) * use.f_frsize < int(size[:-1]) << 20
+        wait_for(fits, 30, "room for a root of " + size)  # what was removed goes in the background
         subprocess.run(["mount", "-o", "remount,size=" + size, self.daemon.root], check=True)
 
     def forget_everything(self):

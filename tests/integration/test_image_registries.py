@@ -323,8 +323,8 @@ class RegistriesTest(BerthTest):
         proxy.cut_upward([20 << 20, 36 << 20])
         self.berth("push", "test/large:v1", proxy.host + "/large:v1")
         self.assertEqual(proxy.cuts_upward, [])
-        # Three pieces of 16 MiB and no more than two of them twice.
-        self.assertLess(proxy.sent, (41 << 20) + (4 << 20) + (2 << 24))
+        # Three pieces of 16 MiB: a cut costs one more, and so does a registry that still wrote a cut one down.
+        self.assertLess(proxy.sent, (41 << 20) + (4 << 20) + (3 << 24))
         there = json.loads(self.daemon.run(["skopeo", "inspect", "--tls-verify=false", "docker://%s/large:v1" % registry.host]).stdout)
         self.assertIn(there["Digest"], self.out("images", "ls", "name==docker.io/test/large:v1"))
         self.daemon.run(["skopeo", "copy", "-q", "--src-tls-verify=false", "docker://%s/large:v1" % registry.host,
