@@ -151,8 +151,11 @@ std::string Reference::Full() const {
 std::string Reference::FamiliarRepository() const {
   if (host_ != kDefaultHost) return absl::StrCat(host_, "/", path_);
   const absl::string_view short_path = absl::StripPrefix(path_, kDefaultNamespace);
-  // "docker.io/library/a/b" keeps its namespace: "a/b" would be another name.
-  return std::string(absl::StrContains(short_path, '/') ? path_ : short_path);
+  if (!absl::StrContains(short_path, '/')) return std::string(short_path);
+  // "docker.io/library/a/b" keeps its namespace, and "docker.io/x.org/a" its host: "a/b" and
+  // "x.org/a" would be other names.
+  const bool needs_host = LooksLikeHost(absl::string_view(path_).substr(0, path_.find('/')));
+  return needs_host ? absl::StrCat(host_, "/", path_) : path_;
 }
 
 std::string Reference::Familiar() const {

@@ -91,7 +91,7 @@ TEST(ReferenceTest, JoinersBetweenAlphanumericsAreAllowed) {
 
 TEST(ReferenceTest, TheFamiliarFormParsesBackToTheSameName) {
   for (const char* text : {"busybox", "bitnami/redis:7", "localhost:5000/a:b", "quay.io/x/y",
-                           "docker.io/library/a/b"}) {
+                           "docker.io/library/a/b", "index.docker.io/x.docker.io/a5"}) {
     absl::StatusOr<Reference> reference = Reference::Parse(text);
     ASSERT_TRUE(reference.ok()) << text;
     EXPECT_EQ(FullOf(reference->Familiar()), reference->Full()) << text;
