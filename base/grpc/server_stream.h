@@ -114,6 +114,16 @@ class PullReactor final : public grpc::ServerWriteReactor<Response> {
   Response message_;
 };
 
+template <typename Response, SourceKind kind, typename Request, typename Function>
+grpc::ServerWriteReactor<Response>* StartPull(grpc::CallbackServerContext* context,
+                                              Executor& executor, const Request* request,
+                                              Function open) {
+  auto* reactor = new PullReactor<Request, Response, kind>(ReadCallInfo(*context), executor,
+                                                           request, std::move(open));
+  reactor->Start();
+  return reactor;
+}
+
 template <typename Response>
 class PushReactor final : public grpc::ServerWriteReactor<Response>,
                           public StreamSink<Response>::Impl,
@@ -211,11 +221,8 @@ template <typename Response, typename Request, typename Function>
 grpc::ServerWriteReactor<Response>* PullStream(grpc::CallbackServerContext* context,
                                                Executor& executor, const Request* request,
                                                Function open) {
-  auto* reactor =
-      new grpc_internal::PullReactor<Request, Response, grpc_internal::SourceKind::kBlocking>(
-          ReadCallInfo(*context), executor, request, std::move(open));
-  reactor->Start();
-  return reactor;
+  return grpc_internal::StartPull<Response, grpc_internal::SourceKind::kBlocking>(
+      context, executor, request, std::move(open));
 }
 
 // As PullStream, but the source that `open` returns never blocks: it runs on gRPC's threads.
@@ -223,11 +230,8 @@ template <typename Response, typename Request, typename Function>
 grpc::ServerWriteReactor<Response>* ListStream(grpc::CallbackServerContext* context,
                                                Executor& executor, const Request* request,
                                                Function open) {
-  auto* reactor =
-      new grpc_internal::PullReactor<Request, Response, grpc_internal::SourceKind::kInMemory>(
-          ReadCallInfo(*context), executor, request, std::move(open));
-  reactor->Start();
-  return reactor;
+  return grpc_internal::StartPull<Response, grpc_internal::SourceKind::kInMemory>(
+      context, executor, request, std::move(open));
 }
 
 // `subscribe`: absl::Status(const CallInfo&, const Request&, StreamSink<Response>), runs on gRPC's

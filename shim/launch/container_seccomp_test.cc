@@ -2,13 +2,10 @@
 // and an agent that answers notifications; each felt by a program inside.
 
 #include <linux/seccomp.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -17,6 +14,7 @@
 #include "base/os/file_io.h"
 #include "gtest/gtest.h"
 #include "shim/launch/container_fixture.h"
+#include "tests/testing/receive_descriptor.h"
 
 namespace berth::launch {
 namespace {
@@ -34,27 +32,6 @@ class SeccompTest : public ContainerTest {
   }
   static std::string OnMkdir(const std::string& action, const std::string& members = "") {
     return absl::StrCat(R"({"names":["mkdir"],"action":")", action, "\"", members, "}");
-  }
-  // The descriptor that the runtime sends to an agent, and the text with it.
-  UniqueFd ReceiveListener(BorrowedFd agent, std::string& text) {
-    struct pollfd wait = {agent.get(), POLLIN, 0};
-    if (::poll(&wait, 1, 10000) != 1) return UniqueFd();
-    const UniqueFd connection(::accept4(agent.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    char buffer[4096];
-    struct iovec part = {buffer, sizeof(buffer)};
-    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    struct msghdr message = {};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    const ssize_t size = ::recvmsg(connection.get(), &message, MSG_CMSG_CLOEXEC);
-    struct cmsghdr* header = CMSG_FIRSTHDR(&message);
-    if (size <= 0 || header == nullptr) return UniqueFd();
-    text.assign(buffer, static_cast<size_t>(size));
-    int fd = -1;
-    ::memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-    return UniqueFd(fd);
   }
 };
 
@@ -189,7 +166,7 @@ TEST_F(SeccompTest, AnAgentAnswersForTheKernel) {
     ASSERT_EQ(Await([&](Container::Done done) { container_->Start(std::move(done)); }),
               absl::OkStatus());
     std::string text;
-    const UniqueFd listener = ReceiveListener(*agent, text);
+    const UniqueFd listener = ReceiveDescriptor(*agent, text);
     ASSERT_TRUE(listener.valid()) << flags;
     EXPECT_TRUE(StrContains(text, R"("metadata":"told")")) << text;
     struct seccomp_notif request = {};

@@ -1,12 +1,10 @@
 // berth-runtime as its callers use it: one process for each command.
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -18,6 +16,7 @@
 #include "base/os/file_io.h"
 #include "base/os/spawn.h"
 #include "gtest/gtest.h"
+#include "tests/testing/receive_descriptor.h"
 
 namespace berth::oci {
 namespace {
@@ -102,26 +101,6 @@ class RuntimeCliTest : public ::testing::Test {
     return false;
   }
 
-  // The descriptor that somebody sends to `listener`, and the text that comes with it.
-  static UniqueFd ReceiveDescriptor(BorrowedFd listener, std::string& text) {
-    const UniqueFd connection(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!connection.valid()) return UniqueFd();
-    char name[64];
-    struct iovec part = {name, sizeof(name)};
-    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    struct msghdr message = {};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    const ssize_t size = ::recvmsg(connection.get(), &message, MSG_CMSG_CLOEXEC);
-    struct cmsghdr* header = CMSG_FIRSTHDR(&message);
-    if (size <= 0 || header == nullptr) return UniqueFd();
-    text.assign(name, static_cast<size_t>(size));
-    int fd = -1;
-    ::memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-    return UniqueFd(fd);
-  }
   std::string Read(const std::string& name) {
     return *ReadFile(absl::StrCat(directory_, "/", name));
   }

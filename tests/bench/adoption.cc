@@ -20,6 +20,7 @@
 #include "base/status/status_macros.h"
 #include "tests/bench/bench_daemon.h"
 #include "tests/bench/container_life.h"
+#include "tests/bench/process_numbers.h"
 #include "tests/bench/stubs.h"
 
 namespace berth::bench {

@@ -7,9 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "base/os/fd_factories.h"
-#include "base/os/file_io.h"
 #include "base/status/status_macros.h"
 
 namespace berth::bench {
@@ -30,19 +28,6 @@ absl::StatusOr<ChildProcess> StartDaemon(const std::string& bin, const std::stri
   spawn.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
   spawn.descriptors = {{2, log.get()}};
   return Spawn(spawn);
-}
-
-int64_t MemoryKib(pid_t pid, const std::string& line) {
-  const auto rollup = ReadFile(absl::StrCat("/proc/", pid, "/smaps_rollup"));
-  if (!rollup.ok()) return 0;
-  for (absl::string_view text : absl::StrSplit(*rollup, '\n')) {
-    if (!absl::StartsWith(text, line)) continue;
-    const std::vector<absl::string_view> words =
-        absl::StrSplit(text, absl::ByAnyChar(" \t"), absl::SkipEmpty());
-    int64_t kib = 0;
-    if (words.size() > 1 && absl::SimpleAtoi(words[1], &kib)) return kib;
-  }
-  return 0;
 }
 
 std::vector<pid_t> ShimsOf(const std::string& directory) {

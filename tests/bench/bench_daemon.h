@@ -1,4 +1,4 @@
-// A daemon of a bench's own, with root, state and socket in one directory, and what processes hold.
+// A daemon of a bench's own, with root, state and socket in one directory.
 //
 // Thread-safe functions.
 #ifndef BERTH_TESTS_BENCH_BENCH_DAEMON_H_
@@ -6,7 +6,6 @@
 
 #include <sys/types.h>
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -19,9 +18,6 @@ std::string SocketOf(const std::string& directory);
 // Starts `program` of directory `bin`; its log is `directory`/daemon.log.
 absl::StatusOr<ChildProcess> StartDaemon(const std::string& bin, const std::string& program,
                                          const std::string& directory);
-// A line of /proc/PID/smaps_rollup ("Rss:", "Pss:", "Private_Dirty:"); 0 for a process that is
-// gone.
-int64_t MemoryKib(pid_t pid, const std::string& line);
 // The shims whose bundles lie below `directory`.
 std::vector<pid_t> ShimsOf(const std::string& directory);
 

@@ -2,6 +2,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -61,11 +62,11 @@ absl::Status MeasureClients(const Servers& servers, const Plan& plan, Report* re
     Measure rate(absl::StrCat("lives with ", clients, clients == 1 ? " client" : " clients"), "1/s",
                  Better::kHigher);
     if (clients == 8) rate.target = {Target::Of::kRatioAtLeast, 15};
+    std::vector<Measure*> measures = {&rate};
+    if (clients == 1) measures.push_back(&cpu);
     for (int turn = 0; turn < Servers::kWarmUpTurns + plan.few_turns; ++turn) {
-      Measure unused = cpu;
-      BERTH_RETURN_IF_ERROR(
-          servers.Turn(turn, [&](Server& server) { return RunTurn(server, turn, clients); },
-                       {&rate, clients == 1 ? &cpu : &unused}));
+      BERTH_RETURN_IF_ERROR(servers.Turn(
+          turn, [&](Server& server) { return RunTurn(server, turn, clients); }, measures));
     }
     report->Add(std::move(rate));
   }

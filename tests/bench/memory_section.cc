@@ -5,40 +5,16 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "base/os/fd_factories.h"
-#include "base/os/file_io.h"
 #include "base/status/errno_status.h"
+#include "base/status/status_macros.h"
+#include "tests/bench/process_numbers.h"
 #include "tests/bench/running_container.h"
 #include "tests/bench/sections.h"
 
 namespace berth::bench {
 namespace {
-
-// The numbers of the fields called one of `names` in a file of /proc, added up.
-absl::StatusOr<double> SumOfFields(const std::string& path,
-                                   const std::vector<absl::string_view>& names) {
-  BERTH_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  double sum = 0;
-  size_t found = 0;
-  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
-    for (const absl::string_view name : names) {
-      absl::string_view rest = line;
-      if (!absl::ConsumePrefix(&rest, name) || !absl::ConsumePrefix(&rest, ":")) continue;
-      const std::vector<absl::string_view> words =
-          absl::StrSplit(rest, absl::ByAnyChar(" \t"), absl::SkipEmpty());
-      double value = 0;
-      if (words.empty() || !absl::SimpleAtod(words[0], &value)) break;
-      sum += value;
-      ++found;
-    }
-  }
-  if (found < names.size()) return absl::InternalError(absl::StrCat(path, ": fields are missing"));
-  return sum;
-}
 
 // Who listens at the socket.
 absl::StatusOr<pid_t> DaemonPid(const Server& server) {
@@ -54,9 +30,8 @@ absl::StatusOr<pid_t> DaemonPid(const Server& server) {
 // Resident megabytes.
 absl::StatusOr<double> DaemonMegabytes(const Server& server) {
   BERTH_ASSIGN_OR_RETURN(const pid_t pid, DaemonPid(server));
-  BERTH_ASSIGN_OR_RETURN(const double kilobytes,
-                         SumOfFields(absl::StrCat("/proc/", pid, "/status"), {"VmRSS"}));
-  return kilobytes / 1024;
+  BERTH_ASSIGN_OR_RETURN(const int64_t kib, ProcessNumber(pid, "status", "VmRSS:"));
+  return static_cast<double>(kib) / 1024;
 }
 
 struct ShimMemory {
@@ -66,12 +41,14 @@ struct ShimMemory {
 
 // A container's first process is its shim's child.
 absl::StatusOr<ShimMemory> MemoryOfShim(const RunningContainer& container) {
-  BERTH_ASSIGN_OR_RETURN(const double shim,
-                         SumOfFields(absl::StrCat("/proc/", container.pid(), "/status"), {"PPid"}));
-  const std::string path = absl::StrCat("/proc/", static_cast<pid_t>(shim), "/smaps_rollup");
+  BERTH_ASSIGN_OR_RETURN(const int64_t parent, ProcessNumber(container.pid(), "status", "PPid:"));
+  const auto shim = static_cast<pid_t>(parent);
   ShimMemory memory;
-  BERTH_ASSIGN_OR_RETURN(memory.pss_kb, SumOfFields(path, {"Pss"}));
-  BERTH_ASSIGN_OR_RETURN(memory.private_kb, SumOfFields(path, {"Private_Clean", "Private_Dirty"}));
+  BERTH_ASSIGN_OR_RETURN(memory.pss_kb, ProcessNumber(shim, "smaps_rollup", "Pss:"));
+  for (const char* label : {"Private_Clean:", "Private_Dirty:"}) {
+    BERTH_ASSIGN_OR_RETURN(const int64_t kib, ProcessNumber(shim, "smaps_rollup", label));
+    memory.private_kb += static_cast<double>(kib);
+  }
   return memory;
 }
 

@@ -22,6 +22,7 @@
 #include "base/status/status_macros.h"
 #include "tests/bench/bench_daemon.h"
 #include "tests/bench/container_life.h"
+#include "tests/bench/process_numbers.h"
 
 namespace berth::bench {
 namespace {

@@ -229,6 +229,15 @@ class BerthTest(unittest.TestCase):
         if not STOCK:
             self.footprint.assert_unchanged(self)
 
+    def forget_everything(self):
+        """Removes every image and lease; no content stays."""
+        for name in self.out("images", "ls", "-q").split():
+            self.daemon.berth("image", "rm", "--force", "--sync", name)
+        # A pull that broke keeps what came by a lease.
+        for lease in self.out("leases", "ls", "-q").split():
+            self.ctr("leases", "rm", "--sync", lease)
+        self.assertEqual(self.out("content", "ls", "-q").split(), [])
+
     def name(self, prefix="c"):
         type(self).counter += 1
         return "%s%d" % (prefix, self.counter)

@@ -26,13 +26,6 @@ class NoSpaceTest(BerthTest):
         wait_for(fits, 30, "room for a root of " + size)  # what was removed goes in the background
         subprocess.run(["mount", "-o", "remount,size=" + size, self.daemon.root], check=True)
 
-    def forget_everything(self):
-        for name in self.out("images", "ls", "-q").split():
-            self.daemon.berth("image", "rm", "--force", "--sync", name)
-        for lease in self.out("leases", "ls", "-q").split():
-            self.ctr("leases", "rm", "--sync", lease)
-        self.assertEqual(self.out("content", "ls", "-q"), "")
-
     def refused(self, *arguments):
         result = self.daemon.berth(*arguments, check=False)
         self.assertEqual(result.returncode, 1, result.stdout)

@@ -53,14 +53,6 @@ class PullCutTest(BerthTest):
                 continue
         return found
 
-    def forget_everything(self):
-        for name in self.out("images", "ls", "-q").split():
-            self.daemon.berth("image", "rm", "--force", "--sync", name)
-        # A pull that broke keeps what came by a lease.
-        for lease in self.out("leases", "ls", "-q").split():
-            self.ctr("leases", "rm", "--sync", lease)
-        self.assertEqual(self.out("content", "ls", "-q").split(), [])
-
     def kill(self):
         self.daemon.process.send_signal(signal.SIGKILL)
         return False

@@ -67,13 +67,6 @@ class RegistriesTest(BerthTest):
     def login(self, registry, user, password):
         return self.berth("login", "-u", user, "--password-stdin", registry.host, input=password + "\n")
 
-    def forget_everything(self):
-        for name in self.out("images", "ls", "-q").split():
-            self.daemon.berth("image", "rm", "--force", "--sync", name)
-        for lease in self.out("leases", "ls", "-q").split():
-            self.ctr("leases", "rm", "--sync", lease)
-        self.assertEqual(self.out("content", "ls", "-q").split(), [])
-
     def test_tls_by_an_authority_of_ones_own(self):
         registry = self.registry("tls", tls=self.tls)
         self.seed(registry)

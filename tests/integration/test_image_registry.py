@@ -39,13 +39,6 @@ class RegistryTest(BerthTest):
         lines = [line for line in self.out("images", "ls").split("\n") if line.startswith(name + " ")]
         return lines[0].split()[2] if lines else None
 
-    def forget_everything(self):
-        for name in self.out("images", "ls", "-q").split():
-            self.daemon.berth("image", "rm", "--force", "--sync", name)
-        for lease in self.out("leases", "ls", "-q").split():
-            self.ctr("leases", "rm", "--sync", lease)
-        self.assertEqual(self.blobs(), [])
-
     def proxy(self):
         proxy = Proxy(self.registry.port)
         self.addCleanup(proxy.close)
