@@ -5,7 +5,8 @@
 // suits lists: opened on the executor, then sent from memory without coming back to it. PushStream
 // suits subscriptions: whoever has news pushes, from any thread, without ever blocking, into a
 // queue with a bound; a client that falls behind it loses the stream with RESOURCE_EXHAUSTED, and
-// knows that it missed something. Thread-safe.
+// knows that it missed something. Who would rather wait than lose a client pushes while HasRoom()
+// and goes on when OnRoom tells. Thread-safe.
 #ifndef BERTH_BASE_GRPC_SERVER_STREAM_H_
 #define BERTH_BASE_GRPC_SERVER_STREAM_H_
 
@@ -42,6 +43,8 @@ class StreamSink {
     virtual ~Impl() = default;
     virtual bool Push(Response response) = 0;
     virtual void Close(absl::Status status) = 0;
+    virtual bool HasRoom() const = 0;
+    virtual void OnRoom(absl::AnyInvocable<void()> callback) = 0;
   };
   explicit StreamSink(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
@@ -49,6 +52,11 @@ class StreamSink {
   bool Push(Response response) const { return impl_->Push(std::move(response)); }
   // Ends the stream with `status` once what is queued has been sent.
   void Close(absl::Status status) const { impl_->Close(std::move(status)); }
+  // Whether Push would find room; also true when the stream is over.
+  bool HasRoom() const { return impl_->HasRoom(); }
+  // Set before the first Push: called whenever the queue becomes empty, on a gRPC thread or inside
+  // a call of this class; it must not block, and is let go when the stream ends.
+  void OnRoom(absl::AnyInvocable<void()> callback) const { impl_->OnRoom(std::move(callback)); }
 
  private:
   std::shared_ptr<Impl> impl_;
@@ -153,6 +161,11 @@ class PushReactor final : public grpc::ServerWriteReactor<Response>,
     this->StartWrite(&message_);
     return true;
   }
+  bool HasRoom() const override {
+    absl::MutexLock lock(&mutex_);
+    return closed_ || queue_.size() < queue_limit_;
+  }
+  void OnRoom(absl::AnyInvocable<void()> callback) override { on_room_ = std::move(callback); }
   void Close(absl::Status status) override {
     {
       absl::MutexLock lock(&mutex_);
@@ -182,6 +195,7 @@ class PushReactor final : public grpc::ServerWriteReactor<Response>,
   }
   void OnWriteDone(bool ok) override {
     bool write_next = false;
+    bool over = false;
     {
       absl::MutexLock lock(&mutex_);
       writing_ = false;
@@ -192,19 +206,25 @@ class PushReactor final : public grpc::ServerWriteReactor<Response>,
       }
       write_next = !queue_.empty();
       if (write_next) TakeNext();
-      if (!write_next && !closed_) return;
+      over = !write_next && closed_;
     }
-    write_next ? this->StartWrite(&message_) : End();
+    if (write_next) return this->StartWrite(&message_);
+    if (over) return End();
+    if (on_room_) on_room_();
   }
   void OnCancel() override {
     call_.cancellation->Cancel();
     Close(absl::CancelledError("the client went away"));
   }
-  void OnDone() override { self_.reset(); }
+  void OnDone() override {
+    on_room_ = nullptr;
+    self_.reset();
+  }
 
   const CallInfo call_;
   const size_t queue_limit_;
-  absl::Mutex mutex_;
+  absl::AnyInvocable<void()> on_room_;  // set before the first write
+  mutable absl::Mutex mutex_;
   std::deque<Response> queue_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

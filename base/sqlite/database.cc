@@ -215,6 +215,13 @@ void Database::NoteCommit(const std::vector<Pending*>& group) {
   if (wake) background_wakeup_.Signal();
 }
 
+void Database::RequestSync() {
+  absl::MutexLock lock(&background_mutex_);
+  if (delayed_since_ != absl::InfiniteFuture()) return;
+  delayed_since_ = absl::Now();
+  background_wakeup_.Signal();
+}
+
 // Sleeps without a timer while nothing is delayed, so that an idle daemon does not wake up.
 void Database::BackgroundLoop() {
   absl::MutexLock lock(&background_mutex_);
@@ -230,6 +237,7 @@ void Database::BackgroundLoop() {
     background_mutex_.Unlock();
     // A failure is kept by WalSync: it fails the next durable write, or all of them.
     wal_sync_->SyncTo(wal_sync_->last_commit()).IgnoreError();
+    if (options_.companion != nullptr) options_.companion->Sync();
     if (checkpoint && !stop) Checkpoint();
     background_mutex_.Lock();
     if (checkpoint) checkpoint_wanted_ = false;

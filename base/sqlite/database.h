@@ -38,12 +38,21 @@ enum class WriteMode {
   kDelayed,  // in the log when Write returns, on the disk within a second
 };
 
+// A file beside the database that becomes durable with its delayed commits.
+class SyncCompanion {
+ public:
+  virtual ~SyncCompanion() = default;
+  // Makes what was written to it durable. Called on the database's background thread; may block.
+  virtual void Sync() = 0;
+};
+
 struct DatabaseOptions {
   int write_queue_limit = 4096;    // more waiting writers get RESOURCE_EXHAUSTED
   int write_group_limit = 64;      // operations per commit
   int read_connections_limit = 4;  // opened when first needed
   int checkpoint_after_pages = 1000;
   absl::Duration delayed_sync_after = absl::Milliseconds(500);
+  SyncCompanion* companion = nullptr;  // must outlive the database
 };
 
 class Database {
@@ -72,6 +81,9 @@ class Database {
 
   // Makes every commit so far durable. Blocks.
   absl::Status Sync();
+
+  // Has the companion synced with the next delayed commits, within a second. Never blocks.
+  void RequestSync() ABSL_LOCKS_EXCLUDED(background_mutex_);
 
   // Commits that a power cut could still undo; 0 a second after the last write, at the latest.
   uint64_t UnsyncedCommits() const;

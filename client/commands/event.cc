@@ -11,6 +11,7 @@ namespace {
 
 struct EventArguments {
   std::string format = "table";
+  std::string cursor = "now";
   std::vector<std::string> rest;
 };
 
@@ -19,8 +20,8 @@ absl::StatusOr<int> Follow(const Context& context, const EventArguments& argumen
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
   BERTH_RETURN_IF_ERROR(
       ServerClient(connection)
-          .Subscribe(arguments.rest,
-                     [&](const EventEnvelope& event) {
+          .Subscribe(arguments.rest, arguments.cursor,
+                     [&](const EventEnvelope& event, const std::string& cursor) {
                        const std::string moment = FormatMoment(FromProto(event.timestamp()));
                        const Json payload = PayloadDocument(event.event());
                        if (format == Format::kJson) {
@@ -28,7 +29,8 @@ absl::StatusOr<int> Follow(const Context& context, const EventArguments& argumen
                          const Json line = {{"timestamp", moment},
                                             {"namespace", event.namespace_()},
                                             {"topic", event.topic()},
-                                            {"event", payload}};
+                                            {"event", payload},
+                                            {"cursor", cursor}};
                          PrintText(absl::StrCat(
                              line.dump(-1, ' ', false, Json::error_handler_t::replace), "\n"));
                        } else {
@@ -47,11 +49,14 @@ absl::StatusOr<int> Follow(const Context& context, const EventArguments& argumen
 void AddEvent(Command root, const Context& context) {
   auto arguments = std::make_shared<EventArguments>();
   root.Add("event,events", "Print events of every namespace as they happen")
-      .Option("--format", arguments->format, "table, or json: one object a line")
+      .Option("--format", arguments->format, "table, or json: one object a line, with its cursor")
+      .Option("--since-cursor CURSOR", arguments->cursor,
+              "First what came after this event, or \"oldest\": all that is kept")
       .Rest({"[FILTER...]", 0, -1}, arguments->rest)
       .Examples(
           "  berth event\n"
-          "  berth event --format json 'topic~=|^/tasks/|' 'namespace==default'\n")
+          "  berth event --format json 'topic~=|^/tasks/|' 'namespace==default'\n"
+          "  berth event --since-cursor oldest\n")
       .Do([&context, arguments] { return Follow(context, *arguments); });
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/string_view.h"
 #include "client/sdk/timestamps.h"
+#include "proto/berth/events/v1/events.pb.h"
 #include "proto/containerd/cgroups/v1/metrics.pb.h"
 #include "proto/containerd/cgroups/v2/metrics.pb.h"
 #include "proto/containerd/events/container.pb.h"
@@ -26,7 +27,7 @@ namespace {
 
 // Naming a message of each file keeps the linker from dropping the file, and its descriptors.
 const google::protobuf::Descriptor* FindType(absl::string_view name) {
-  static const auto& files = *new std::array<const google::protobuf::Descriptor*, 9>{
+  static const auto& files = *new std::array<const google::protobuf::Descriptor*, 10>{
       containerd::events::ContainerCreate::descriptor(),
       containerd::events::ContentDelete::descriptor(),
       containerd::services::images::v1::ImageCreate::descriptor(),
@@ -36,6 +37,7 @@ const google::protobuf::Descriptor* FindType(absl::string_view name) {
       containerd::events::TaskCreate::descriptor(),
       io::containerd::cgroups::v1::Metrics::descriptor(),
       io::containerd::cgroups::v2::Metrics::descriptor(),
+      berth::events::v1::Gap::descriptor(),
   };
   for (const google::protobuf::Descriptor* known : files) {
     const google::protobuf::Descriptor* type =

@@ -29,8 +29,11 @@ class ServerClient {
   absl::StatusOr<std::vector<PluginRecord>> Plugins(const std::vector<std::string>& filters) const;
 
   // Gives each event to `sink` as it comes, until the server ends the stream or `sink` fails.
-  absl::Status Subscribe(const std::vector<std::string>& filters,
-                         const std::function<absl::Status(const EventEnvelope&)>& sink) const;
+  // `cursor` ("now", "oldest", or one that `sink` was given) is where it begins; the sink gets each
+  // event's own.
+  absl::Status Subscribe(const std::vector<std::string>& filters, const std::string& cursor,
+                         const std::function<absl::Status(const EventEnvelope&,
+                                                          const std::string& cursor)>& sink) const;
 
  private:
   Connection connection_;

@@ -28,7 +28,9 @@ namespace events = containerd::services::events::v1;
 class ApiTest : public TaskFixture {
  protected:
   ApiTest()
-      : tasks_service_(*manager_, std::make_shared<Operations>()), events_service_(exchange_) {
+      : tasks_service_(*manager_, std::make_shared<Operations>()),
+        executor_(2, 64, "test"),
+        events_service_(exchange_, executor_) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&tasks_service_);
     builder.RegisterService(&events_service_);
@@ -49,6 +51,7 @@ class ApiTest : public TaskFixture {
   }
 
   TasksService tasks_service_;
+  Executor executor_;
   EventsService events_service_;
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;

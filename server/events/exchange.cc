@@ -9,6 +9,7 @@
 #include "base/status/status_macros.h"
 #include "server/events/event_fields.h"
 #include "server/events/topic.h"
+#include "server/filter/filter.h"
 #include "server/metadata/identifiers.h"
 
 namespace berth {
@@ -22,49 +23,6 @@ void Stamp(EventEnvelope& envelope) {
 }
 
 }  // namespace
-
-Subscription::~Subscription() = default;
-
-bool Subscription::Matches(const EventEnvelope& envelope) const {
-  EventFields fields(envelope);
-  return filter_.Matches(
-      [&fields](const std::vector<std::string>& path) { return fields.Find(path); });
-}
-
-bool Subscription::Offer(const std::shared_ptr<const EventEnvelope>& envelope) {
-  absl::MutexLock lock(&mutex_);
-  if (!end_.ok()) return false;
-  const size_t bytes = envelope->ByteSizeLong();
-  if (queue_.size() >= limits_.events ||
-      (!queue_.empty() && queued_bytes_ + bytes > limits_.bytes)) {
-    end_ = absl::ResourceExhaustedError(
-        absl::StrCat("this subscriber fell behind: ", queue_.size(), " events (", queued_bytes_,
-                     " bytes) wait to be read; subscribe again and read the state anew"));
-    return true;
-  }
-  queue_.push_back(envelope);
-  queued_bytes_ += bytes;
-  return true;
-}
-
-bool Subscription::End(absl::Status reason) {
-  absl::MutexLock lock(&mutex_);
-  if (!end_.ok()) return false;
-  end_ = std::move(reason);
-  return true;
-}
-
-absl::StatusOr<std::shared_ptr<const EventEnvelope>> Subscription::Next() {
-  absl::MutexLock lock(&mutex_);
-  if (queue_.empty()) {
-    if (!end_.ok()) return end_;
-    return std::shared_ptr<const EventEnvelope>();
-  }
-  std::shared_ptr<const EventEnvelope> envelope = std::move(queue_.front());
-  queue_.pop_front();
-  queued_bytes_ -= envelope->ByteSizeLong();
-  return envelope;
-}
 
 void Exchange::Publish(absl::string_view ns, absl::string_view topic,
                        const google::protobuf::Message& event) {
@@ -95,11 +53,18 @@ absl::Status Exchange::Forward(EventEnvelope envelope) {
 }
 
 void Exchange::Distribute(EventEnvelope envelope) {
-  const auto shared = std::make_shared<const EventEnvelope>(std::move(envelope));
+  LoggedEvent event{{}, std::make_shared<const EventEnvelope>(std::move(envelope))};
   std::vector<std::shared_ptr<const Subscription::OnReady>> told;
   std::vector<std::shared_ptr<Subscription>> held;  // the last reference may not die under mutex_
   {
     absl::MutexLock lock(&mutex_);
+    // First the log, so that nobody acts on an event that a restart would not know.
+    if (log_ != nullptr) {
+      last_ = log_->Append(*event.envelope);
+    } else {
+      ++last_.sequence;
+    }
+    event.cursor = last_;
     held.reserve(subscriptions_.size());
     size_t kept = 0;
     for (size_t i = 0; i < subscriptions_.size(); ++i) {
@@ -107,9 +72,7 @@ void Exchange::Distribute(EventEnvelope envelope) {
       if (subscription == nullptr) continue;
       if (kept != i) subscriptions_[kept] = std::move(subscriptions_[i]);
       ++kept;
-      if (subscription->Matches(*shared) && subscription->Offer(shared)) {
-        told.push_back(subscription->on_ready_);
-      }
+      if (subscription->Offer(event)) told.push_back(subscription->on_ready_);
       held.push_back(std::move(subscription));
     }
     subscriptions_.resize(kept);
@@ -120,10 +83,34 @@ void Exchange::Distribute(EventEnvelope envelope) {
 absl::StatusOr<std::shared_ptr<Subscription>> Exchange::Subscribe(
     const std::vector<std::string>& filters, Subscription::OnReady on_ready) {
   BERTH_ASSIGN_OR_RETURN(Filter filter, Filter::Compile(filters), _ << "subscribe");
-  const std::shared_ptr<Subscription> subscription(
-      new Subscription(std::move(filter), std::move(on_ready),
-                       {.events = options_.queued_events, .bytes = options_.queued_bytes}));
+  const auto subscription = std::make_shared<Subscription>(
+      std::move(filter), std::move(on_ready),
+      Subscription::Limits{.events = options_.queued_events, .bytes = options_.queued_bytes});
   absl::MutexLock lock(&mutex_);
+  BERTH_RETURN_IF_ERROR(Add(subscription));
+  return subscription;
+}
+
+absl::StatusOr<std::shared_ptr<Subscription>> Exchange::SubscribeFrom(
+    const std::vector<std::string>& filters, std::optional<EventCursor> from,
+    Subscription::GapPolicy gaps, Subscription::OnReady on_ready) {
+  if (log_ == nullptr) {
+    if (!from.has_value()) return Subscribe(filters, std::move(on_ready));
+    return absl::FailedPreconditionError("subscribe: events are not kept, so none can be resumed");
+  }
+  BERTH_ASSIGN_OR_RETURN(Filter filter, Filter::Compile(filters), _ << "subscribe");
+  const auto subscription =
+      std::make_shared<Subscription>(std::move(filter), std::move(on_ready),
+                                     Subscription::Limits{.events = options_.logged_queued_events,
+                                                          .bytes = options_.logged_queued_bytes});
+  absl::MutexLock lock(&mutex_);
+  const EventCursor seen = log_->last();  // appended under mutex_ only
+  subscription->UseLog(*log_, from.value_or(seen), seen, gaps);
+  BERTH_RETURN_IF_ERROR(Add(subscription));
+  return subscription;
+}
+
+absl::Status Exchange::Add(const std::shared_ptr<Subscription>& subscription) {
   if (closed_) return absl::UnavailableError("subscribe: the daemon is stopping");
   if (subscriptions_.size() >= options_.subscribers) {
     std::erase_if(subscriptions_, [](const auto& weak) { return weak.expired(); });
@@ -133,8 +120,16 @@ absl::StatusOr<std::shared_ptr<Subscription>> Exchange::Subscribe(
         absl::StrCat("subscribe: ", options_.subscribers, " clients listen already; close some"));
   }
   subscriptions_.push_back(subscription);
-  return subscription;
+  return absl::OkStatus();
 }
+
+EventCursor Exchange::last() const {
+  if (log_ != nullptr) return log_->last();
+  absl::MutexLock lock(&mutex_);
+  return last_;
+}
+
+EventCursor Exchange::oldest() const { return log_ != nullptr ? log_->oldest() : last(); }
 
 void Exchange::Close() {
   std::vector<std::shared_ptr<Subscription>> ended;

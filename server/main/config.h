@@ -40,6 +40,12 @@ struct ImageConfig {
   std::string compressed_layers = "keep";
 };
 
+// How much of what happened subscribers that come back can be told.
+struct EventsConfig {
+  int64_t retained_events = 100'000;
+  int64_t retained_bytes = 16 << 20;
+};
+
 struct GcConfig {
   double pause_threshold = 0.02;
   int64_t deletion_threshold = 0;
@@ -76,6 +82,7 @@ struct Config {
   DebugConfig debug;
   ContentConfig content;
   ImageConfig image;
+  EventsConfig events;
   GcConfig gc;
   RuntimeConfig runtime;
   ExecutorConfig executor;

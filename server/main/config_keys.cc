@@ -128,6 +128,15 @@ const ConfigKey kKeys[] = {
      BERTH_FIELD(image.compressed_layers),
      BERTH_CHECKED(CheckOneOf(c.image.compressed_layers, kLayerPolicies))},
 
+    {"events", "retained_events", "",
+     "How many of the last events are kept for subscribers that come back or are slow: at least as "
+     "many,\nunless they take more than retained_bytes.",
+     BERTH_FIELD(events.retained_events),
+     BERTH_CHECKED(CheckRange(c.events.retained_events, 1, 1 << 30))},
+    {"events", "retained_bytes", "", "How much room they may take in root/events, in bytes.",
+     BERTH_FIELD(events.retained_bytes),
+     BERTH_CHECKED(CheckRange(c.events.retained_bytes, 1 << 20, int64_t{1} << 40))},
+
     {"gc", "pause_threshold", kGcTable,
      "The part of the time, at most 0.5, that garbage collection may take.",
      BERTH_FIELD(gc.pause_threshold),

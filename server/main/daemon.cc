@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "base/grpc/executor.h"
+#include "base/os/process_identity.h"
 #include "base/status/status_macros.h"
+#include "server/events/event_log.h"
 #include "server/events/exchange.h"
 #include "server/main/api_server.h"
 #include "server/main/api_socket.h"
@@ -54,6 +56,7 @@ class Daemon::Parts {
 
  private:
   absl::Status LockDirectories();
+  absl::Status OpenEvents();
   absl::Status StartTasks(DaemonInheritance& inheritance);
   absl::Status MakeWorker();
   absl::Status BeginEngine();
@@ -66,7 +69,8 @@ class Daemon::Parts {
   std::optional<DirectoryLock> root_lock_;
   std::optional<DirectoryLock> state_lock_;
   Executor executor_;
-  Exchange exchange_;
+  std::unique_ptr<EventLog> event_log_;
+  std::optional<Exchange> exchange_;
   std::unique_ptr<Storage> storage_;
   std::unique_ptr<DockerEngine> engine_;
   std::unique_ptr<TaskEngine> tasks_;
@@ -79,8 +83,10 @@ class Daemon::Parts {
 
 absl::Status Daemon::Parts::Build(DaemonInheritance inheritance) {
   BERTH_RETURN_IF_ERROR(LockDirectories());
-  BERTH_ASSIGN_OR_RETURN(storage_, Storage::Open(config_, exchange_, log_));
-  BERTH_ASSIGN_OR_RETURN(engine_, DockerEngine::Create(exchange_));
+  BERTH_RETURN_IF_ERROR(OpenEvents());
+  BERTH_ASSIGN_OR_RETURN(storage_, Storage::Open(config_, *exchange_, *event_log_, log_));
+  event_log_->SetDirtyCallback([this] { storage_->database().RequestSync(); });
+  BERTH_ASSIGN_OR_RETURN(engine_, DockerEngine::Create(*exchange_));
   BERTH_RETURN_IF_ERROR(StartTasks(inheritance));
   BERTH_RETURN_IF_ERROR(MakeWorker());
   BERTH_RETURN_IF_ERROR(BeginEngine());
@@ -98,6 +104,17 @@ absl::Status Daemon::Parts::LockDirectories() {
   return absl::OkStatus();
 }
 
+absl::Status Daemon::Parts::OpenEvents() {
+  EventLog::Options options;
+  options.directory = config_.root + "/events";
+  options.retained_events = static_cast<uint64_t>(config_.events.retained_events);
+  options.retained_bytes = static_cast<uint64_t>(config_.events.retained_bytes);
+  BERTH_ASSIGN_OR_RETURN(options.boot_id, ReadBootId());
+  BERTH_ASSIGN_OR_RETURN(event_log_, EventLog::Open(std::move(options), log_));
+  exchange_.emplace(Exchange::Options(), event_log_.get());
+  return absl::OkStatus();
+}
+
 absl::Status Daemon::Parts::StartTasks(DaemonInheritance& inheritance) {
   BERTH_ASSIGN_OR_RETURN(const SocketOwner owner, OwnerOf(config_.ttrpc));
   BERTH_ASSIGN_OR_RETURN(UniqueFd listener,
@@ -106,7 +123,7 @@ absl::Status Daemon::Parts::StartTasks(DaemonInheritance& inheritance) {
                                                     .nofile = inheritance.nofile,
                                                     .ttrpc_listener = std::move(listener),
                                                     .containers = storage_->containers(),
-                                                    .exchange = exchange_,
+                                                    .exchange = *exchange_,
                                                     .log = log_}));
   return absl::OkStatus();
 }
@@ -119,7 +136,7 @@ absl::Status Daemon::Parts::MakeWorker() {
       worker::WorkerClient::Options{std::move(program), config_.root + "/content"});
   images_ = std::make_unique<ImageEngine>(ImageEngine::Inputs{.config = config_,
                                                               .storage = *storage_,
-                                                              .exchange = exchange_,
+                                                              .exchange = *exchange_,
                                                               .worker = *worker_,
                                                               .executor = executor_,
                                                               .loop = tasks_->loop()});
@@ -129,7 +146,7 @@ absl::Status Daemon::Parts::MakeWorker() {
 absl::Status Daemon::Parts::BeginEngine() {
   return engine_->Begin({.config = config_,
                          .storage = *storage_,
-                         .exchange = exchange_,
+                         .exchange = *exchange_,
                          .catalog = images_->catalog(),
                          .unpacker = images_->unpacker(),
                          .tasks = tasks_->tasks(),
@@ -143,7 +160,7 @@ absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited
   BERTH_ASSIGN_OR_RETURN(server_, ApiServer::Start({.config = config_,
                                                     .identity = identity,
                                                     .executor = executor_,
-                                                    .exchange = exchange_,
+                                                    .exchange = *exchange_,
                                                     .storage = *storage_,
                                                     .tasks = tasks_->tasks(),
                                                     .worker = *worker_,
@@ -186,12 +203,16 @@ void Daemon::Parts::Stop() {
   if (std::exchange(stopped_, true)) return;
   if (acceptor_ != nullptr) acceptor_->Stop();
   if (monitor_ != nullptr) monitor_->Stop();
-  exchange_.Close();
+  if (exchange_.has_value()) exchange_->Close();
   if (server_ != nullptr) server_->Stop();
   if (worker_ != nullptr) worker_->Stop();
   executor_.Stop();
   if (tasks_ != nullptr) tasks_->Stop();
   if (storage_ != nullptr) storage_->Close();
+  if (event_log_ != nullptr) {
+    event_log_->SetDirtyCallback(nullptr);
+    event_log_->Close();
+  }
 }
 
 Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

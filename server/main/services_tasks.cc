@@ -14,7 +14,7 @@
 namespace berth {
 
 void AddTaskServices(const ServiceParts& parts, NamedServices& services) {
-  services.push_back({"events", std::make_unique<EventsService>(parts.exchange)});
+  services.push_back({"events", std::make_unique<EventsService>(parts.exchange, parts.executor)});
   services.push_back({"tasks", std::make_unique<TasksService>(parts.tasks, parts.operations)});
   Storage& storage = parts.storage;
   std::map<std::string, std::string> roots;

@@ -12,16 +12,19 @@
 namespace berth {
 
 absl::StatusOr<std::unique_ptr<Storage>> Storage::Open(const Config& config, EventSink& events,
+                                                       sqlite::SyncCompanion& synced_along,
                                                        const Logger& log) {
   std::unique_ptr<Storage> storage(new Storage(events, log));
-  BERTH_RETURN_IF_ERROR(storage->Build(config));
+  BERTH_RETURN_IF_ERROR(storage->Build(config, synced_along));
   return storage;
 }
 
-absl::Status Storage::Build(const Config& config) {
+absl::Status Storage::Build(const Config& config, sqlite::SyncCompanion& synced_along) {
+  sqlite::DatabaseOptions database;
+  database.companion = &synced_along;
   BERTH_ASSIGN_OR_RETURN(database_,
                          sqlite::Database::Open(absl::StrCat(config.root, "/metadata.db"),
-                                                metadata::SchemaMigrations()));
+                                                metadata::SchemaMigrations(), database));
   gc::SchedulerOptions options;
   options.pause_threshold = config.gc.pause_threshold;
   options.deletion_threshold = static_cast<int>(config.gc.deletion_threshold);

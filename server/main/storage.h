@@ -32,8 +32,10 @@ namespace berth {
 
 class Storage {
  public:
-  // `events` and `log` must outlive it. Blocks. Errors: as sqlite::Database::Open.
+  // `events`, `synced_along` (what becomes durable with the database) and `log` must outlive it.
+  // Blocks. Errors: as sqlite::Database::Open.
   static absl::StatusOr<std::unique_ptr<Storage>> Open(const Config& config, EventSink& events,
+                                                       sqlite::SyncCompanion& synced_along,
                                                        const Logger& log);
   // Stops collecting, closes the backends, folds the database. Idempotent. Blocks.
   void Close();
@@ -55,7 +57,7 @@ class Storage {
 
  private:
   Storage(EventSink& events, const Logger& log) : events_(events), log_(log) {}
-  absl::Status Build(const Config& config);
+  absl::Status Build(const Config& config, sqlite::SyncCompanion& synced_along);
   void OpenBackends(const std::string& root);
   absl::Status OpenStores(const Config& config);
   void AddBackend(absl::string_view name, const std::string& root,
