@@ -3,25 +3,25 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/server_posix.h>
 
-#include <chrono>
-
+#include "absl/time/clock.h"
 #include "base/status/status_macros.h"
 #include "server/api/health_service.h"
 #include "server/api/operations.h"
+#include "server/main/call_metrics.h"
 #include "server/main/config.h"
+#include "server/main/tcp_door.h"
 
 namespace berth {
 namespace {
 
-// Calls that are open when the daemon stops (Wait, Subscribe) get this long to end by themselves.
-constexpr std::chrono::milliseconds kShutdownGrace(200);
 constexpr int kMaxMetadataBytes = 64 << 10;
 
 }  // namespace
 
 ApiServer::ApiServer() = default;
 
-absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(ServiceParts parts) {
+absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(ServiceParts parts,
+                                                            CallMetrics* metrics) {
   std::unique_ptr<ApiServer> server(new ApiServer());
   parts.operations = std::make_shared<Operations>();
   AddRecordServices(parts, server->services_);
@@ -30,14 +30,14 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(ServiceParts parts) 
   AddEngineServices(parts, server->services_);
   AddImageServices(parts, server->services_);
   server->health_ = AddFactServices(parts, server->services_);
-  BERTH_RETURN_IF_ERROR(server->Build(parts.config.grpc));
+  BERTH_RETURN_IF_ERROR(server->Build(parts.config.grpc, metrics));
   server->health_->SetStatus(HealthService::Response::SERVING);
   return server;
 }
 
-ApiServer::~ApiServer() { Stop(); }
+ApiServer::~ApiServer() { Stop(absl::ZeroDuration()); }
 
-absl::Status ApiServer::Build(const GrpcConfig& config) {
+absl::Status ApiServer::Build(const GrpcConfig& config, CallMetrics* metrics) {
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(static_cast<int>(config.max_receive_bytes));
   builder.SetMaxSendMessageSize(static_cast<int>(config.max_send_bytes));
@@ -45,6 +45,16 @@ absl::Status ApiServer::Build(const GrpcConfig& config) {
   // Local clients may ping as often as they like; Go's do, and would be cut off.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
   for (const NamedService& named : services_) builder.RegisterService(named.service.get());
+  if (metrics != nullptr) {
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> creators;
+    creators.push_back(metrics->MakeInterceptors());
+    builder.experimental().SetInterceptorCreators(std::move(creators));
+  }
+  BERTH_ASSIGN_OR_RETURN(const auto credentials, TcpCredentials(config.tcp));
+  if (credentials != nullptr) {
+    tcp_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
+  }
   server_ = builder.BuildAndStart();
   if (server_ == nullptr) return absl::InternalError("gRPC refused to start a server");
   return absl::OkStatus();
@@ -54,12 +64,19 @@ void ApiServer::AddConnection(UniqueFd socket) {
   grpc::AddInsecureChannelFromFd(server_.get(), socket.Release());
 }
 
-void ApiServer::Stop() {
+void ApiServer::AddTcpConnection(UniqueFd socket) {
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+  parameters.fd = socket.Release();
+  tcp_->HandleNewConnection(&parameters);
+}
+
+void ApiServer::Stop(absl::Duration grace) {
   if (server_ == nullptr) return;
   health_->SetStatus(HealthService::Response::NOT_SERVING);
   health_->Close();
-  server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
   server_.reset();
+  tcp_.reset();
 }
 
 }  // namespace berth

@@ -86,7 +86,7 @@ absl::StatusOr<gid_t> FindGroup(absl::string_view name) {
   return entry.gr_gid;
 }
 
-Acceptor::Acceptor(std::vector<UniqueFd> listeners, SocketOwner owner, const Logger& log,
+Acceptor::Acceptor(std::vector<Listener> listeners, SocketOwner owner, const Logger& log,
                    OnConnection on_connection)
     : listeners_(std::move(listeners)),
       owner_(owner),
@@ -108,11 +108,13 @@ void Acceptor::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+std::vector<Acceptor::Listener> Acceptor::TakeListeners() { return std::exchange(listeners_, {}); }
+
 void Acceptor::Run() {
   ::pthread_setname_np(::pthread_self(), "accept");
   std::vector<struct pollfd> polled;
   polled.push_back({stop_read_.get(), POLLIN, 0});
-  for (const UniqueFd& listener : listeners_) polled.push_back({listener.get(), POLLIN, 0});
+  for (const Listener& listener : listeners_) polled.push_back({listener.fd.get(), POLLIN, 0});
   while (true) {
     if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) {
       log_.Error("the accepting thread ends", {{"error", ErrnoStatus(errno, "poll")}});
@@ -120,13 +122,13 @@ void Acceptor::Run() {
     }
     if (polled[0].revents != 0) return;
     for (size_t i = 1; i < polled.size(); ++i) {
-      if (polled[i].revents != 0) AcceptFrom(BorrowedFd(polled[i].fd));
+      if (polled[i].revents != 0) AcceptFrom(listeners_[i - 1]);
     }
   }
 }
 
-void Acceptor::AcceptFrom(BorrowedFd listener) {
-  UniqueFd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+void Acceptor::AcceptFrom(const Listener& listener) {
+  UniqueFd socket(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!socket.valid()) {
     const int error = errno;
     if (error == EAGAIN || error == EINTR || error == ECONNABORTED) return;
@@ -136,6 +138,10 @@ void Acceptor::AcceptFrom(BorrowedFd listener) {
     (void)::poll(&stop, 1, kRetryAfterExhaustionMs);  // either way the caller looks again
     return;
   }
+  if (listener.transport == Transport::kTcp) {
+    on_connection_(std::move(socket), listener.transport);
+    return;
+  }
   Peer peer;
   if (!MayConnect(socket, peer)) {
     log_.Warning("turned a client away: neither root nor in the socket's group",
@@ -143,7 +149,7 @@ void Acceptor::AcceptFrom(BorrowedFd listener) {
     return;
   }
   log_.Trace("client connected", {{"pid", peer.pid}, {"uid", peer.uid}});
-  on_connection_(std::move(socket), peer);
+  on_connection_(std::move(socket), listener.transport);
 }
 
 bool Acceptor::MayConnect(BorrowedFd socket, Peer& peer) const {

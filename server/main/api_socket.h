@@ -33,33 +33,40 @@ absl::StatusOr<UniqueFd> BindSocket(absl::string_view path, SocketOwner owner);
 // The number of a group by name. Errors: NOT_FOUND.
 absl::StatusOr<gid_t> FindGroup(absl::string_view name);
 
-// Accepts on one thread. Each peer's credentials are read at once; who may not use the API is
-// turned away before a byte of theirs is read: the kernel checked the socket's mode when they
-// connected, and this holds the line should somebody widen it. Thread-compatible; Stop() ends the
-// thread.
+// Accepts on one thread. On a unix socket each peer's credentials are read at once; who may not use
+// the API is turned away before a byte of theirs is read: the kernel checked the socket's mode when
+// they connected, and this holds the line should somebody widen it. On TCP the handshake decides.
+// Thread-compatible; Stop() ends the thread.
 class Acceptor {
  public:
+  enum class Transport { kUnix, kTcp };
+  struct Listener {
+    UniqueFd fd;
+    Transport transport = Transport::kUnix;
+  };
   struct Peer {
     pid_t pid = 0;
     uid_t uid = 0;
   };
   // Called on the accepting thread with a connected, non-blocking socket.
-  using OnConnection = std::function<void(UniqueFd socket, Peer peer)>;
+  using OnConnection = std::function<void(UniqueFd socket, Transport transport)>;
 
   // `log` must outlive this.
-  Acceptor(std::vector<UniqueFd> listeners, SocketOwner owner, const Logger& log,
+  Acceptor(std::vector<Listener> listeners, SocketOwner owner, const Logger& log,
            OnConnection on_connection);
   ~Acceptor();
   absl::Status Start();
   // Idempotent. Blocks until the thread has ended; waiting clients stay in the listener's backlog.
   void Stop();
+  // Of every listener, for a successor. Requires: stopped.
+  std::vector<Listener> TakeListeners();
 
  private:
   void Run();
-  void AcceptFrom(BorrowedFd listener);
+  void AcceptFrom(const Listener& listener);
   bool MayConnect(BorrowedFd socket, Peer& peer) const;
 
-  std::vector<UniqueFd> listeners_;
+  std::vector<Listener> listeners_;
   const SocketOwner owner_;
   const Logger& log_;
   const OnConnection on_connection_;

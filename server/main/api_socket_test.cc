@@ -66,14 +66,13 @@ TEST(AcceptorTest, HandsOverAConnectionWithItsPeerAndStops) {
   const std::string path = SocketPath("accept");
   auto listener = BindSocket(path, {::geteuid(), ::getegid()});
   ASSERT_TRUE(listener.ok()) << listener.status();
-  std::vector<UniqueFd> listeners;
-  listeners.push_back(*std::move(listener));
+  std::vector<Acceptor::Listener> listeners;
+  listeners.push_back({*std::move(listener), Acceptor::Transport::kUnix});
   const Logger log(LogLevel::kError, LogFormat::kText);
   absl::Notification accepted;
-  Acceptor::Peer peer;
   Acceptor acceptor(std::move(listeners), {::geteuid(), ::getegid()}, log,
-                    [&](UniqueFd socket, Acceptor::Peer from) {
-                      peer = from;
+                    [&](UniqueFd socket, Acceptor::Transport transport) {
+                      EXPECT_EQ(transport, Acceptor::Transport::kUnix);
                       EXPECT_TRUE(WriteAll(socket, "hi").ok());
                       accepted.Notify();
                     });
@@ -81,10 +80,13 @@ TEST(AcceptorTest, HandsOverAConnectionWithItsPeerAndStops) {
   auto client = ConnectUnix(path);
   ASSERT_TRUE(client.ok());
   ASSERT_TRUE(accepted.WaitForNotificationWithTimeout(absl::Seconds(5)));
-  EXPECT_EQ(peer.pid, ::getpid());
   EXPECT_EQ(*ReadAll(*client, 16), "hi");
   acceptor.Stop();
   acceptor.Stop();
+  // Still open for a successor: a client that comes now waits.
+  const auto left = acceptor.TakeListeners();
+  ASSERT_EQ(left.size(), 1u);
+  EXPECT_TRUE(ConnectUnix(path).ok());
 }
 
 }  // namespace

@@ -21,8 +21,19 @@ struct SocketConfig {
   std::string group;  // when set, its number replaces gid
 };
 
+// The API on TCP, for clients with a certificate.
+struct TcpConfig {
+  std::string address;  // numeric host and port; empty: none
+  std::string tls_ca;
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_common_name;
+  std::string plaintext;  // "loopback": without TLS, on a loopback address
+};
+
 struct GrpcConfig {
   SocketConfig socket;
+  TcpConfig tcp;
   int64_t max_receive_bytes = 16 << 20;
   int64_t max_send_bytes = 16 << 20;
 };
@@ -44,6 +55,17 @@ struct ImageConfig {
 struct EventsConfig {
   int64_t retained_events = 100'000;
   int64_t retained_bytes = 16 << 20;
+};
+
+struct MetricsConfig {
+  std::string address;  // numeric host and port; empty: none
+};
+
+// A store in another process, at a unix socket.
+struct ProxyPlugin {
+  std::string type;  // "snapshot"
+  std::string address;
+  std::string snapshotter;  // what the other process calls it; empty: as we do
 };
 
 struct GcConfig {
@@ -83,11 +105,13 @@ struct Config {
   ContentConfig content;
   ImageConfig image;
   EventsConfig events;
+  MetricsConfig metrics;
   GcConfig gc;
   RuntimeConfig runtime;
   ExecutorConfig executor;
   TimeoutsConfig timeouts;
   std::map<std::string, std::string> runtime_aliases;
+  std::map<std::string, ProxyPlugin> proxy_plugins;
 };
 
 // <state>/berth.sock unless configured.

@@ -111,7 +111,46 @@ class Reader {
     BERTH_RETURN_IF_ERROR(key.check(loaded_.config)) << At(node.source()) << full;
     return absl::OkStatus();
   }
+  // containerd prefixes an address with its transport.
+  static std::string WithoutScheme(std::string address) {
+    constexpr absl::string_view kScheme = "unix://";
+    return absl::StartsWith(address, kScheme) ? address.substr(kScheme.size()) : address;
+  }
+  absl::Status ReadProxy(const toml::node& node, const std::string& full, ProxyPlugin& proxy) {
+    const toml::table* table = node.as_table();
+    if (table == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(At(node.source()), full, ": expected a table with type and address"));
+    }
+    for (const auto& [key, value] : *table) {
+      const std::string name(key.str());
+      const auto text = value.value_exact<std::string>();
+      if (name == "type" && text.has_value()) {
+        proxy.type = *text;
+      } else if (name == "address" && text.has_value()) {
+        proxy.address = WithoutScheme(*text);
+      } else if (name == "snapshotter" && text.has_value()) {
+        proxy.snapshotter = *text;
+      } else if (name == "platform" || name == "exports" || name == "capabilities") {
+        loaded_.warnings.push_back(absl::StrCat(At(key.source()), full, ".", name,
+                                                " is ignored: it describes the plugin only"));
+      } else {
+        return absl::InvalidArgumentError(
+            absl::StrCat(At(key.source()), full, ".", name,
+                         ": expected the strings \"type\", \"address\" and \"snapshotter\""));
+      }
+    }
+    return absl::OkStatus();
+  }
   absl::Status ReadFreeTable(const toml::table& table, const ConfigKey& key) {
+    const ConfigField field = key.field(loaded_.config);
+    if (auto* const* proxies = std::get_if<std::map<std::string, ProxyPlugin>*>(&field)) {
+      for (const auto& [name, node] : table) {
+        const std::string id(name.str());
+        BERTH_RETURN_IF_ERROR(ReadProxy(node, absl::StrCat(key.table, ".", id), (**proxies)[id]));
+      }
+      return CheckFreeTable(table, key);
+    }
     auto& map = *std::get<std::map<std::string, std::string>*>(key.field(loaded_.config));
     for (const auto& [name, node] : table) {
       const auto value = node.value_exact<std::string>();
@@ -122,6 +161,11 @@ class Reader {
       }
       map[std::string(name.str())] = *value;
     }
+    return CheckFreeTable(table, key);
+  }
+  absl::Status CheckFreeTable(const toml::table& table, const ConfigKey& key) const {
+    if (key.check == nullptr) return absl::OkStatus();
+    BERTH_RETURN_IF_ERROR(key.check(loaded_.config)) << At(table.source()) << key.table;
     return absl::OkStatus();
   }
   absl::Status Unknown(const toml::key& key, const std::string& path) const {

@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/log/logger.h"
+#include "base/os/tcp_socket.h"
 
 namespace berth {
 namespace {
@@ -60,8 +61,29 @@ absl::Status CheckId(int64_t id) {
   return CheckRange(id, 0, std::numeric_limits<uint32_t>::max() - 1);
 }
 
+absl::Status CheckProxies(const std::map<std::string, ProxyPlugin>& proxies) {
+  for (const auto& [name, proxy] : proxies) {
+    if (name == "overlayfs" || name == "native") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", name, "\" is Berth's own: give the proxy another name"));
+    }
+    if (proxy.type != "snapshot") {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": type \"", proxy.type,
+                       "\" is not understood: only snapshotters can be in another process, with "
+                       "type = \"snapshot\""));
+    }
+    const absl::Status address = CheckAbsolute(proxy.address);
+    if (!address.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ": address ", address.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
 constexpr absl::string_view kPolicies[] = {"shared", "isolated"};
 constexpr absl::string_view kLayerPolicies[] = {"keep", "drop"};
+constexpr absl::string_view kPlaintext[] = {"", "loopback"};
 constexpr absl::string_view kFormats[] = {"", "text", "json"};
 
 // A field and its check, as functions without state.
@@ -97,6 +119,27 @@ const ConfigKey kKeys[] = {
     {"grpc", "max_send_message_size", "", "The longest response, in bytes.",
      BERTH_FIELD(grpc.max_send_bytes),
      BERTH_CHECKED(CheckRange(c.grpc.max_send_bytes, 4096, kMaxMessageBytes))},
+
+    {"grpc", "tcp_address", "",
+     "Serve the API on TCP as well, at this numeric address and port: a loopback address with "
+     "tcp_plaintext.\nAnything else needs mutual TLS, which this program refuses: its gRPC has "
+     "none.",
+     BERTH_FIELD(grpc.tcp.address),
+     BERTH_CHECKED(c.grpc.tcp.address.empty() ? absl::OkStatus()
+                                              : IsLoopback(c.grpc.tcp.address).status())},
+    {"grpc", "tcp_tls_ca", "", "The certificates (PEM) that clients' certificates must lead to.",
+     BERTH_FIELD(grpc.tcp.tls_ca), BERTH_CHECKED(CheckAbsoluteOrEmpty(c.grpc.tcp.tls_ca))},
+    {"grpc", "tcp_tls_cert", "", "The server's certificate (PEM).", BERTH_FIELD(grpc.tcp.tls_cert),
+     BERTH_CHECKED(CheckAbsoluteOrEmpty(c.grpc.tcp.tls_cert))},
+    {"grpc", "tcp_tls_key", "", "Its key (PEM).", BERTH_FIELD(grpc.tcp.tls_key),
+     BERTH_CHECKED(CheckAbsoluteOrEmpty(c.grpc.tcp.tls_key))},
+    {"grpc", "tcp_tls_common_name", "",
+     "Not empty: a client's certificate must have this common name or subject alternative name.",
+     BERTH_FIELD(grpc.tcp.tls_common_name), nullptr},
+    {"grpc", "tcp_plaintext", "",
+     "\"loopback\": tcp_address is served without TLS, to every user of this machine. Only for a "
+     "loopback address.",
+     BERTH_FIELD(grpc.tcp.plaintext), BERTH_CHECKED(CheckOneOf(c.grpc.tcp.plaintext, kPlaintext))},
 
     {"ttrpc", "address", "",
      "The unix socket on which shims report events. Empty: the API's address with .ttrpc behind "
@@ -136,6 +179,13 @@ const ConfigKey kKeys[] = {
     {"events", "retained_bytes", "", "How much room they may take in root/events, in bytes.",
      BERTH_FIELD(events.retained_bytes),
      BERTH_CHECKED(CheckRange(c.events.retained_bytes, 1 << 20, int64_t{1} << 40))},
+
+    {"metrics", "address", "",
+     "Serve Prometheus' text form at http://ADDRESS/v1/metrics: a numeric address and port. Empty: "
+     "not at all.\nThere is no TLS and no password: choose a loopback address.",
+     BERTH_FIELD(metrics.address),
+     BERTH_CHECKED(c.metrics.address.empty() ? absl::OkStatus()
+                                             : IsLoopback(c.metrics.address).status())},
 
     {"gc", "pause_threshold", kGcTable,
      "The part of the time, at most 0.5, that garbage collection may take.",
@@ -188,6 +238,14 @@ const ConfigKey kKeys[] = {
      "another\nruntime name. Example:\n"
      "  \"io.containerd.kata.v2\" = \"/usr/bin/containerd-shim-kata-v2\"",
      BERTH_FIELD(runtime_aliases), nullptr},
+
+    {"proxy_plugins", "", "",
+     "Snapshotters in other processes: a table for each, named as clients will name it. The other "
+     "process is\nasked for the same name, or for \"snapshotter\" where that is given. Example:\n"
+     "  [proxy_plugins.stargz]\n"
+     "  type = \"snapshot\"\n"
+     "  address = \"/run/stargz/stargz.sock\"",
+     BERTH_FIELD(proxy_plugins), BERTH_CHECKED(CheckProxies(c.proxy_plugins))},
 };
 
 #undef BERTH_FIELD
@@ -200,18 +258,12 @@ const IgnoredConfigKey kIgnored[] = {
     {"required_plugins", "every part of Berth is always there"},
     {"disabled_plugins", "no part of Berth can be switched off"},
     {"cgroup", "the service manager places the daemon"},
-    {"metrics", "there is no metrics endpoint"},
-    {"proxy_plugins", "snapshotters and stores in other processes are not driven"},
+    {"metrics.grpc_histogram", "calls are measured wherever metrics are served"},
     {"stream_processors", "layers in foreign encodings are not processed"},
     {"timeouts", "nothing in Berth waits for that"},
     {"debug.address", "there is no debug socket"},
     {"debug.uid", "there is no debug socket"},
     {"debug.gid", "there is no debug socket"},
-    {"grpc.tcp_address", "the API is served on unix sockets"},
-    {"grpc.tcp_tls_ca", "the API is served on unix sockets"},
-    {"grpc.tcp_tls_cert", "the API is served on unix sockets"},
-    {"grpc.tcp_tls_key", "the API is served on unix sockets"},
-    {"grpc.tcp_tls_common_name", "the API is served on unix sockets"},
     {"ttrpc.max_recv_message_size", "ttrpc's own limit of 4 MiB holds"},
     {"ttrpc.max_send_message_size", "ttrpc's own limit of 4 MiB holds"},
     {"plugins", "Berth has no such plugin"},

@@ -18,9 +18,11 @@
 
 namespace berth {
 
-// Where a key's value lives; the type decides what TOML may say. A map is a table of free keys.
-using ConfigField = std::variant<std::string*, int64_t*, double*, absl::Duration*,
-                                 std::map<std::string, std::string>*>;
+// Where a key's value lives; the type decides what TOML may say. A map is a table of free keys,
+// or of tables with free names.
+using ConfigField =
+    std::variant<std::string*, int64_t*, double*, absl::Duration*,
+                 std::map<std::string, std::string>*, std::map<std::string, ProxyPlugin>*>;
 
 struct ConfigKey {
   absl::string_view table;  // dotted; empty for the top level

@@ -110,9 +110,42 @@ imports = []
   EXPECT_EQ(loaded->config.gc.mutation_threshold, 5);
   EXPECT_EQ(loaded->config.timeouts.task_state, absl::Seconds(7));
   EXPECT_EQ(loaded->config.content.sharing_policy, "isolated");
-  ASSERT_EQ(loaded->warnings.size(), 4u);
-  EXPECT_EQ(loaded->warnings[2],
+  ASSERT_EQ(loaded->warnings.size(), 3u);
+  EXPECT_EQ(loaded->warnings[1],
             "c.toml:21:12: plugins.io.containerd.grpc.v1.cri is ignored: Berth has no such plugin");
+}
+
+TEST(ConfigTest, ProxyPluginsAreTablesWithFreeNames) {
+  const auto loaded = ParseConfig(R"(
+[proxy_plugins]
+  [proxy_plugins.stargz]
+    type = "snapshot"
+    address = "unix:///run/stargz.sock"
+    [proxy_plugins.stargz.exports]
+      root = "/var/lib/stargz"
+  [proxy_plugins.other]
+    type = "snapshot"
+    address = "/run/containerd.sock"
+    snapshotter = "overlayfs"
+)",
+                                  "c.toml");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const auto& proxies = loaded->config.proxy_plugins;
+  ASSERT_EQ(proxies.size(), 2u);
+  EXPECT_EQ(proxies.at("stargz").address, "/run/stargz.sock");
+  EXPECT_EQ(proxies.at("other").snapshotter, "overlayfs");
+  EXPECT_EQ(loaded->warnings.size(), 1u);
+  // What is printed is read again as the same.
+  const auto again = ParseConfig(ConfigText(loaded->config), "c.toml");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->config.proxy_plugins.at("other").snapshotter, "overlayfs");
+
+  for (const char* bad : {"[proxy_plugins.a]\ntype = \"content\"\naddress = \"/a\"",
+                          "[proxy_plugins.a]\ntype = \"snapshot\"\naddress = \"tcp://a\"",
+                          "[proxy_plugins.overlayfs]\ntype = \"snapshot\"\naddress = \"/a\"",
+                          "[proxy_plugins.a]\nkind = \"snapshot\"", "[proxy_plugins]\na = 5"}) {
+    EXPECT_TRUE(absl::StrContains(Refusal(bad), "proxy_plugins")) << bad;
+  }
 }
 
 TEST(ConfigTest, AddressesFollowTheStateDirectory) {

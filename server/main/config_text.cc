@@ -41,6 +41,14 @@ void AppendKey(absl::string_view name, const ConfigField& field, std::string& ou
     }
     return;
   }
+  if (auto* const* proxies = std::get_if<std::map<std::string, ProxyPlugin>*>(&field)) {
+    for (const auto& [id, proxy] : **proxies) {
+      absl::StrAppend(&out, Quoted(id), " = { type = ", Quoted(proxy.type),
+                      ", address = ", Quoted(proxy.address),
+                      ", snapshotter = ", Quoted(proxy.snapshotter), " }\n");
+    }
+    return;
+  }
   // A dot in a bare key would open a table.
   const bool dotted = name.find('.') != absl::string_view::npos;
   absl::StrAppend(&out, dotted ? Quoted(name) : std::string(name), " = ");

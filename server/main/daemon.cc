@@ -6,13 +6,17 @@
 
 #include "base/grpc/executor.h"
 #include "base/os/process_identity.h"
+#include "base/os/tcp_socket.h"
 #include "base/status/status_macros.h"
 #include "server/events/event_log.h"
 #include "server/events/exchange.h"
 #include "server/main/api_server.h"
 #include "server/main/api_socket.h"
+#include "server/main/call_metrics.h"
 #include "server/main/docker_engine.h"
 #include "server/main/image_engine.h"
+#include "server/main/metrics_page.h"
+#include "server/main/metrics_server.h"
 #include "server/main/program_path.h"
 #include "server/main/server_identity.h"
 #include "server/main/state_lock.h"
@@ -23,6 +27,12 @@
 
 namespace berth {
 namespace {
+
+// Calls that are open when the daemon stops (Wait, Subscribe) get this long to end by themselves.
+constexpr absl::Duration kStopGrace = absl::Milliseconds(200);
+// And when a successor is to serve the next ones, which wait meanwhile.
+constexpr absl::Duration kRetireGrace = absl::Seconds(2);
+constexpr int kTcpBacklog = 1024;
 
 absl::StatusOr<SocketOwner> OwnerOf(const SocketConfig& socket) {
   SocketOwner owner{static_cast<uid_t>(socket.uid), static_cast<gid_t>(socket.gid)};
@@ -41,6 +51,14 @@ absl::StatusOr<UniqueFd> Listen(const std::string& address, SocketOwner owner,
   return BindSocket(address, owner);
 }
 
+absl::StatusOr<UniqueFd> ListenOnTcp(const std::string& address,
+                                     std::vector<InheritedSocket>& inherited) {
+  for (InheritedSocket& socket : inherited) {
+    if (socket.path == address) return std::move(socket.fd);
+  }
+  return ListenTcp(address, kTcpBacklog);
+}
+
 }  // namespace
 
 class Daemon::Parts {
@@ -52,7 +70,8 @@ class Daemon::Parts {
                   static_cast<size_t>(config.executor.queue_limit), "api") {}
 
   absl::Status Build(DaemonInheritance inheritance);
-  void Stop();
+  void Stop(absl::Duration grace);
+  std::vector<UniqueFd> TakeListeners();  // stopped
 
  private:
   absl::Status LockDirectories();
@@ -77,8 +96,10 @@ class Daemon::Parts {
   std::unique_ptr<worker::WorkerClient> worker_;
   std::unique_ptr<ImageEngine> images_;
   std::shared_ptr<RestartMonitor> monitor_;
+  CallMetrics call_metrics_;
   std::unique_ptr<ApiServer> server_;
   std::unique_ptr<Acceptor> acceptor_;
+  std::unique_ptr<MetricsServer> metrics_server_;
 };
 
 absl::Status Daemon::Parts::Build(DaemonInheritance inheritance) {
@@ -157,6 +178,7 @@ absl::Status Daemon::Parts::BeginEngine() {
 
 absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited) {
   BERTH_ASSIGN_OR_RETURN(const ServerIdentity identity, LoadServerIdentity(config_.root));
+  const bool measured = !config_.metrics.address.empty();
   BERTH_ASSIGN_OR_RETURN(server_, ApiServer::Start({.config = config_,
                                                     .identity = identity,
                                                     .executor = executor_,
@@ -165,15 +187,33 @@ absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited
                                                     .tasks = tasks_->tasks(),
                                                     .worker = *worker_,
                                                     .engine = engine_->engine(),
-                                                    .images = *images_}));
+                                                    .images = *images_},
+                                                   measured ? &call_metrics_ : nullptr));
   BERTH_ASSIGN_OR_RETURN(const SocketOwner owner, OwnerOf(config_.grpc.socket));
   BERTH_ASSIGN_OR_RETURN(UniqueFd listener, Listen(GrpcAddress(config_), owner, inherited));
-  std::vector<UniqueFd> listeners;
-  listeners.push_back(std::move(listener));
-  acceptor_ = std::make_unique<Acceptor>(
-      std::move(listeners), owner, log_,
-      [this](UniqueFd socket, Acceptor::Peer) { server_->AddConnection(std::move(socket)); });
-  return acceptor_->Start();
+  std::vector<Acceptor::Listener> listeners;
+  listeners.push_back({std::move(listener), Acceptor::Transport::kUnix});
+  if (!config_.grpc.tcp.address.empty()) {
+    BERTH_ASSIGN_OR_RETURN(UniqueFd tcp, ListenOnTcp(config_.grpc.tcp.address, inherited),
+                           _ << "grpc.tcp_address");
+    listeners.push_back({std::move(tcp), Acceptor::Transport::kTcp});
+  }
+  acceptor_ = std::make_unique<Acceptor>(std::move(listeners), owner, log_,
+                                         [this](UniqueFd socket, Acceptor::Transport transport) {
+                                           if (transport == Acceptor::Transport::kTcp) {
+                                             server_->AddTcpConnection(std::move(socket));
+                                           } else {
+                                             server_->AddConnection(std::move(socket));
+                                           }
+                                         });
+  BERTH_RETURN_IF_ERROR(acceptor_->Start());
+  if (!measured) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Start(config_.metrics.address, [this] {
+                           return ObjectMetrics(*storage_, tasks_->tasks(), *exchange_) +
+                                  call_metrics_.Text();
+                         }));
+  log_.Info("serving metrics", {{"address", metrics_server_->address()}});
+  return absl::OkStatus();
 }
 
 // What the last daemon left goes while clients are served already.
@@ -197,14 +237,23 @@ void Daemon::Parts::CleanUpBehind() {
   });
 }
 
-void Daemon::Parts::Stop() {
+std::vector<UniqueFd> Daemon::Parts::TakeListeners() {
+  std::vector<UniqueFd> result;
+  for (Acceptor::Listener& listener : acceptor_->TakeListeners()) {
+    result.push_back(std::move(listener.fd));
+  }
+  return result;
+}
+
+void Daemon::Parts::Stop(absl::Duration grace) {
   // Called by main and again by the destructor; a worker asked on a loop that has ended would
   // never answer.
   if (std::exchange(stopped_, true)) return;
+  if (metrics_server_ != nullptr) metrics_server_->Stop();
   if (acceptor_ != nullptr) acceptor_->Stop();
   if (monitor_ != nullptr) monitor_->Stop();
   if (exchange_.has_value()) exchange_->Close();
-  if (server_ != nullptr) server_->Stop();
+  if (server_ != nullptr) server_->Stop(grace);
   if (worker_ != nullptr) worker_->Stop();
   executor_.Stop();
   if (tasks_ != nullptr) tasks_->Stop();
@@ -217,7 +266,15 @@ void Daemon::Parts::Stop() {
 
 Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Daemon::~Daemon() { Stop(); }
-void Daemon::Stop() { parts_->Stop(); }
+void Daemon::Stop() {
+  if (parts_ != nullptr) parts_->Stop(kStopGrace);
+}
+std::vector<UniqueFd> Daemon::Retire() {
+  parts_->Stop(kRetireGrace);
+  std::vector<UniqueFd> listeners = parts_->TakeListeners();
+  parts_.reset();  // and with it the locks
+  return listeners;
+}
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config,
                                                       DaemonInheritance inheritance,

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/log/logger.h"
+#include "base/os/unique_fd.h"
 #include "server/main/config.h"
 #include "server/main/systemd.h"
 
@@ -36,6 +37,9 @@ class Daemon {
   ~Daemon();
   // Ends calls and listeners, then everything below. Idempotent. Blocks.
   void Stop();
+  // The same for a successor: calls get longer to end, and the listeners, still open, are returned.
+  // ROOT and STATE are free then. Once; Blocks.
+  std::vector<UniqueFd> Retire();
 
  private:
   class Parts;

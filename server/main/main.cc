@@ -3,11 +3,14 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/log/logger.h"
 #include "base/status/errno_status.h"
@@ -17,6 +20,7 @@
 #include "server/main/config_text.h"
 #include "server/main/daemon.h"
 #include "server/main/process_setup.h"
+#include "server/main/successor.h"
 #include "server/main/systemd.h"
 #include "server/main/version.h"
 
@@ -59,7 +63,27 @@ void Notify(const ServiceManager& manager, absl::string_view state, const Logger
   }
 }
 
-absl::Status Serve(const LoadedConfig& loaded) {
+// True: the successor serves, and this process may end.
+bool HandOver(const Successor& successor, const ServiceManager& manager, const Logger& log,
+              std::unique_ptr<Daemon>& daemon, absl::Status& failure) {
+  const absl::Status fit = successor.Check();
+  if (!fit.ok()) {
+    log.Error("going on: the program that should take over is not fit", {{"error", fit}});
+    return false;
+  }
+  log.Info("making place for a successor; containers run on");
+  Notify(manager, "STATUS=making place for a successor", log);
+  const std::vector<UniqueFd> listeners = daemon->Retire();
+  daemon.reset();
+  const absl::StatusOr<pid_t> pid = successor.Start(listeners, manager);
+  failure = pid.status();
+  if (!pid.ok()) return true;
+  Notify(manager, absl::StrCat("MAINPID=", *pid), log);
+  log.Info("a successor serves", {{"pid", *pid}});
+  return true;
+}
+
+absl::Status Serve(const LoadedConfig& loaded, const Successor& successor) {
   const absl::Time begin = absl::Now();
   const Config& config = loaded.config;
   BERTH_ASSIGN_OR_RETURN(const Logger log, MakeLogger(config));
@@ -68,6 +92,7 @@ absl::Status Serve(const LoadedConfig& loaded) {
   BERTH_ASSIGN_OR_RETURN(const UniqueFd signals, TakeSignals());
   SealInheritedDescriptors();
   const ServiceManager manager = ServiceManager::FromEnvironment();
+  Predecessor predecessor = Predecessor::FromEnvironment();
   DaemonInheritance inheritance;
   BERTH_ASSIGN_OR_RETURN(inheritance.sockets, TakeInheritedSockets());
   BERTH_ASSIGN_OR_RETURN(inheritance.nofile, RaiseFileLimit());
@@ -77,15 +102,21 @@ absl::Status Serve(const LoadedConfig& loaded) {
       log.Warning("ignoring oom_score: lowering it needs CAP_SYS_RESOURCE", {{"error", status}});
     }
   }
-  BERTH_ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon,
+  BERTH_ASSIGN_OR_RETURN(std::unique_ptr<Daemon> daemon,
                          Daemon::Start(config, std::move(inheritance), log));
   log.Info("serving", {{"version", kBerthVersion},
                        {"address", GrpcAddress(config)},
                        {"root", config.root},
                        {"state", config.state},
                        {"duration", absl::Now() - begin}});
+  predecessor.TellReady();
   Notify(manager, "READY=1", log);
-  BERTH_ASSIGN_OR_RETURN(const int signal, NextSignal(signals));
+  BERTH_ASSIGN_OR_RETURN(int signal, NextSignal(signals));
+  while (signal == SIGUSR2) {
+    absl::Status failure;
+    if (HandOver(successor, manager, log, daemon, failure)) return failure;
+    BERTH_ASSIGN_OR_RETURN(signal, NextSignal(signals));
+  }
   log.Info("stopping; containers run on", {{"signal", ::strsignal(signal)}});
   Notify(manager, "STOPPING=1", log);
   RestoreSignals();  // a second one ends the process at once
@@ -109,7 +140,9 @@ absl::Status Run(int argc, char** argv) {
     std::cout << ConfigText(loaded.config);
     return absl::OkStatus();
   }
-  return Serve(loaded);
+  BERTH_ASSIGN_OR_RETURN(const Successor successor,
+                         Successor::Prepare(std::vector<std::string>(argv, argv + argc)));
+  return Serve(loaded, successor);
 }
 
 }  // namespace

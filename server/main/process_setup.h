@@ -24,8 +24,8 @@ absl::StatusOr<struct rlimit> RaiseFileLimit();
 // down.
 absl::Status SetOomScore(int64_t score);
 
-// Ignores SIGPIPE (a client that leaves is an error of write) and blocks SIGTERM, SIGINT and SIGHUP
-// for this thread and those it starts: they are read from the returned signalfd.
+// Ignores SIGPIPE (a client that leaves is an error of write) and blocks SIGTERM, SIGINT, SIGHUP
+// and SIGUSR2 for this thread and those it starts: they are read from the returned signalfd.
 absl::StatusOr<UniqueFd> TakeSignals();
 
 // Waits for the next signal of TakeSignals; its number.

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/os/file_io.h"
 #include "base/status/status_macros.h"
+#include "server/main/proxy_snapshotter.h"
 #include "server/metadata/schema.h"
 #include "snapshotter/native/native_snapshotter.h"
 #include "snapshotter/overlay/overlay_snapshotter.h"
@@ -35,6 +36,10 @@ absl::Status Storage::Build(const Config& config, sqlite::SyncCompanion& synced_
 
   BERTH_RETURN_IF_ERROR(EnsureDirectory(absl::StrCat(config.root, "/snapshots"), 0711));
   OpenBackends(absl::StrCat(config.root, "/snapshots"));
+  for (const auto& [name, proxy] : config.proxy_plugins) {
+    const std::string& there = proxy.snapshotter.empty() ? name : proxy.snapshotter;
+    AddBackend(name, proxy.address, MakeProxySnapshotter({name, proxy.address, there}, *database_));
+  }
   BERTH_RETURN_IF_ERROR(OpenStores(config));
   collector_ = std::make_unique<gc::Collector>(
       *database_,

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
+#include "base/os/tcp_socket.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 
@@ -38,16 +39,21 @@ absl::StatusOr<InheritedSocket> Inherit(int number) {
   if (::getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0) {
     return ErrnoStatus(errno, "getsockopt", what);
   }
-  struct sockaddr_un address = {};
-  socklen_t length = sizeof(address);
-  if (::getsockname(number, reinterpret_cast<struct sockaddr*>(&address), &length) != 0) {
+  struct sockaddr_storage storage = {};
+  socklen_t length = sizeof(storage);
+  if (::getsockname(number, reinterpret_cast<struct sockaddr*>(&storage), &length) != 0) {
     return ErrnoStatus(errno, "getsockname", what);
   }
-  if (listening == 0 || address.sun_family != AF_UNIX) {
+  const bool is_tcp = storage.ss_family == AF_INET || storage.ss_family == AF_INET6;
+  if (listening == 0 || (storage.ss_family != AF_UNIX && !is_tcp)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        what, " is no listening unix socket: set ListenStream= to a path in the socket unit"));
+        what, " is no listening unix or TCP socket: set ListenStream= in the socket unit"));
   }
-  if (length > offsetof(struct sockaddr_un, sun_path)) result.path = address.sun_path;
+  if (is_tcp) {
+    BERTH_ASSIGN_OR_RETURN(result.path, BoundTcpAddress(result.fd));
+  } else if (length > offsetof(struct sockaddr_un, sun_path)) {
+    result.path = reinterpret_cast<const struct sockaddr_un&>(storage).sun_path;
+  }
   if (::fcntl(number, F_SETFD, FD_CLOEXEC) != 0 || ::fcntl(number, F_SETFL, O_NONBLOCK) != 0) {
     return ErrnoStatus(errno, "fcntl", what);
   }
@@ -71,10 +77,14 @@ absl::StatusOr<std::vector<InheritedSocket>> TakeInheritedSockets() {
   const std::string pid = TakeVariable("LISTEN_PID");
   const std::string count = TakeVariable("LISTEN_FDS");
   TakeVariable("LISTEN_FDNAMES");
+  const std::string predecessor = TakeVariable(kHandoverVariable);
   std::vector<InheritedSocket> sockets;
   int wanted_pid = 0;
   int sockets_count = 0;
-  if (!absl::SimpleAtoi(pid, &wanted_pid) || wanted_pid != ::getpid()) return sockets;
+  const bool from_manager = absl::SimpleAtoi(pid, &wanted_pid) && wanted_pid == ::getpid();
+  const bool from_predecessor =
+      absl::SimpleAtoi(predecessor, &wanted_pid) && wanted_pid == ::getppid();
+  if (!from_manager && !from_predecessor) return sockets;
   if (!absl::SimpleAtoi(count, &sockets_count)) return sockets;
   for (int i = 0; i < sockets_count; ++i) {
     BERTH_ASSIGN_OR_RETURN(InheritedSocket socket, Inherit(kFirstInheritedFd + i));

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
+#include "base/os/tcp_socket.h"
 #include "gtest/gtest.h"
 
 namespace berth {
@@ -66,6 +67,30 @@ TEST(InheritedSocketsTest, TakesAListeningSocketWithItsPath) {
   EXPECT_EQ((*sockets)[0].path, path);
   EXPECT_EQ(::fcntl(3, F_GETFD), FD_CLOEXEC);
   ::unlink(path.c_str());
+}
+
+TEST(InheritedSocketsTest, TakesATcpSocketFromItsPredecessor) {
+  auto listener = ListenTcp("127.0.0.1:0", 1);
+  ASSERT_TRUE(listener.ok());
+  const std::string address = *BoundTcpAddress(*listener);
+  ASSERT_EQ(::dup2(listener->get(), 3), 3);
+  ::unsetenv("LISTEN_PID");
+  ::setenv("LISTEN_FDS", "1", 1);
+  ::setenv(kHandoverVariable, absl::StrCat(::getppid()).c_str(), 1);
+  const auto sockets = TakeInheritedSockets();
+  ASSERT_TRUE(sockets.ok()) << sockets.status();
+  ASSERT_EQ(sockets->size(), 1u);
+  EXPECT_EQ((*sockets)[0].path, address);
+  EXPECT_EQ(::getenv(kHandoverVariable), nullptr);
+}
+
+TEST(InheritedSocketsTest, APredecessorThatIsNotTheParentMeansNothing) {
+  ::unsetenv("LISTEN_PID");
+  ::setenv("LISTEN_FDS", "1", 1);
+  ::setenv(kHandoverVariable, absl::StrCat(::getpid()).c_str(), 1);
+  const auto sockets = TakeInheritedSockets();
+  ASSERT_TRUE(sockets.ok());
+  EXPECT_TRUE(sockets->empty());
 }
 
 TEST(InheritedSocketsTest, DescriptorThatIsNoListenerIsRefused) {

@@ -1,4 +1,4 @@
-"""Berth's shim under Debian's containerd, as containerd-shim-berth-v1."""
+"""Berth's shim under Debian's containerd, as containerd-shim-berth-v1; and containerd's snapshotter under berthd."""
 import glob
 import json
 import os
@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from event_watch import EventWatch
-from harness import BIN, BUSYBOX, STOCK, mounts, wait_for
+from harness import BIN, BUSYBOX, STOCK, Daemon, mounts, wait_for
 from stock_containerd import StockContainerd
 
 import images
@@ -126,6 +126,55 @@ class BerthShimTest(unittest.TestCase):
             os.kill(shim, signal.SIGKILL)
         wait_for(lambda: not os.path.exists("/proc/%d" % pid), 20, "the end of the container's process")
         wait_for(lambda: self.status("lost") in (None, "STOPPED", "UNKNOWN"), 20, "containerd to notice")
+
+
+def snapshot_plugin(name, address, more=""):
+    return '[proxy_plugins]\n  [proxy_plugins.%s]\n    type = "snapshot"\n    address = "%s"\n%s' % (name, address, more)
+
+
+@unittest.skipUnless(shutil.which("containerd"), "containerd is not installed")
+@unittest.skipIf(STOCK, "runs its own stock containerd")
+class ProxySnapshotterTest(unittest.TestCase):
+    def import_and_run(self, ctr, directory, *options):
+        images.busybox(directory + "/busybox.tar")
+        ctr("images", "import", *options, directory + "/busybox.tar")
+        self.addCleanup(ctr, "containers", "rm", "proxied", check=False)
+        self.addCleanup(ctr, "tasks", "rm", "-f", "proxied", check=False)
+        ctr("run", "-d", *options, BUSYBOX, "proxied", "sh", "-c", "echo written > /file; sleep 1000")
+        wait_for(lambda: ctr("tasks", "exec", "--exec-id", "e", "proxied", "cat", "/file", check=False).stdout == "written\n", 15)
+        ctr("tasks", "rm", "-f", "proxied")
+        ctr("containers", "rm", "proxied")
+
+    def test_stock_containerds_snapshotter_under_berthd(self):
+        stock = StockContainerd("lends")
+        self.addCleanup(stock.stop)
+        berthd = Daemon(config=snapshot_plugin("there", stock.sock, 'snapshotter = "overlayfs"\n'), name="borrows")
+        self.addCleanup(berthd.stop)
+        berthd.start()
+        self.assertRegex(berthd.ctr("plugins", "ls").stdout, r"io.containerd.snapshotter.v1\s+there\s")
+        self.import_and_run(berthd.ctr, berthd.dir, "--snapshotter", "there")
+        listed = stock.ctr("-n", "berth", "snapshots", "ls").stdout.strip().split("\n")[1:]
+        self.assertTrue(any("Committed" in line for line in listed), listed)
+
+    def test_one_berthd_uses_anothers_snapshotter(self):
+        lender = Daemon(name="lends")
+        self.addCleanup(lender.stop)
+        lender.start()
+        berthd = Daemon(config=snapshot_plugin("remote", "unix://" + lender.sock, 'snapshotter = "overlayfs"\n'), name="borrows")
+        self.addCleanup(berthd.stop)
+        berthd.start()
+        self.import_and_run(berthd.ctr, berthd.dir, "--snapshotter", "remote")
+        listed = lender.ctr("snapshots", "ls", namespace="berth").stdout.strip().split("\n")[1:]
+        self.assertTrue(any("Committed" in line for line in listed), listed)
+        self.assertFalse(any("proxied" in line for line in listed), listed)
+        # It goes and comes back: the error says which, and later calls work.
+        lender.signal(signal.SIGTERM)
+        gone = berthd.ctr("snapshots", "--snapshotter", "remote", "prepare", "k", check=False)
+        self.assertNotEqual(gone.returncode, 0)
+        self.assertIn("remote", gone.stderr)
+        lender.start()
+        wait_for(lambda: berthd.ctr("snapshots", "--snapshotter", "remote", "prepare", "k", check=False).returncode == 0, 30)
+        berthd.ctr("snapshots", "--snapshotter", "remote", "rm", "k")
 
 
 if __name__ == "__main__":
