@@ -9,7 +9,6 @@
 #include "server/api/operations.h"
 #include "server/main/call_metrics.h"
 #include "server/main/config.h"
-#include "server/main/tcp_door.h"
 
 namespace berth {
 namespace {
@@ -50,11 +49,6 @@ absl::Status ApiServer::Build(const GrpcConfig& config, CallMetrics* metrics) {
     creators.push_back(metrics->MakeInterceptors());
     builder.experimental().SetInterceptorCreators(std::move(creators));
   }
-  BERTH_ASSIGN_OR_RETURN(const auto credentials, TcpCredentials(config.tcp));
-  if (credentials != nullptr) {
-    tcp_ = builder.experimental().AddExternalConnectionAcceptor(
-        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
-  }
   server_ = builder.BuildAndStart();
   if (server_ == nullptr) return absl::InternalError("gRPC refused to start a server");
   return absl::OkStatus();
@@ -64,19 +58,12 @@ void ApiServer::AddConnection(UniqueFd socket) {
   grpc::AddInsecureChannelFromFd(server_.get(), socket.Release());
 }
 
-void ApiServer::AddTcpConnection(UniqueFd socket) {
-  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
-  parameters.fd = socket.Release();
-  tcp_->HandleNewConnection(&parameters);
-}
-
 void ApiServer::Stop(absl::Duration grace) {
   if (server_ == nullptr) return;
   health_->SetStatus(HealthService::Response::NOT_SERVING);
   health_->Close();
   server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
   server_.reset();
-  tcp_.reset();
 }
 
 }  // namespace berth

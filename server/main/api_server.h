@@ -15,9 +15,6 @@
 
 namespace grpc {
 class Server;
-namespace experimental {
-class ExternalConnectionAcceptor;
-}  // namespace experimental
 }  // namespace grpc
 
 namespace berth {
@@ -31,10 +28,8 @@ class ApiServer {
   static absl::StatusOr<std::unique_ptr<ApiServer>> Start(ServiceParts parts, CallMetrics* metrics);
   ~ApiServer();
 
-  // Serves one client: one that this process knows by its unix socket, or one that has to show
-  // what the configuration's tcp_ keys ask for. Thread-safe.
+  // Serves one client, who may use the API: that was checked before. Thread-safe.
   void AddConnection(UniqueFd socket);
-  void AddTcpConnection(UniqueFd socket);
   // Calls that are open get `grace` to end by themselves. Idempotent. Blocks.
   void Stop(absl::Duration grace);
 
@@ -43,8 +38,7 @@ class ApiServer {
   absl::Status Build(const GrpcConfig& config, CallMetrics* metrics);
 
   NamedServices services_;
-  HealthService* health_ = nullptr;                                      // one of services_
-  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> tcp_;  // null: no TCP
+  HealthService* health_ = nullptr;  // one of services_
   std::unique_ptr<grpc::Server> server_;
 };
 

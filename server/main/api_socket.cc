@@ -139,7 +139,7 @@ void Acceptor::AcceptFrom(const Listener& listener) {
     return;
   }
   if (listener.transport == Transport::kTcp) {
-    on_connection_(std::move(socket), listener.transport);
+    on_connection_(std::move(socket));
     return;
   }
   Peer peer;
@@ -149,7 +149,7 @@ void Acceptor::AcceptFrom(const Listener& listener) {
     return;
   }
   log_.Trace("client connected", {{"pid", peer.pid}, {"uid", peer.uid}});
-  on_connection_(std::move(socket), listener.transport);
+  on_connection_(std::move(socket));
 }
 
 bool Acceptor::MayConnect(BorrowedFd socket, Peer& peer) const {

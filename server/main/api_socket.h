@@ -35,8 +35,8 @@ absl::StatusOr<gid_t> FindGroup(absl::string_view name);
 
 // Accepts on one thread. On a unix socket each peer's credentials are read at once; who may not use
 // the API is turned away before a byte of theirs is read: the kernel checked the socket's mode when
-// they connected, and this holds the line should somebody widen it. On TCP the handshake decides.
-// Thread-compatible; Stop() ends the thread.
+// they connected, and this holds the line should somebody widen it. On TCP everybody may: see
+// tcp_door.h. Thread-compatible; Stop() ends the thread.
 class Acceptor {
  public:
   enum class Transport { kUnix, kTcp };
@@ -49,7 +49,7 @@ class Acceptor {
     uid_t uid = 0;
   };
   // Called on the accepting thread with a connected, non-blocking socket.
-  using OnConnection = std::function<void(UniqueFd socket, Transport transport)>;
+  using OnConnection = std::function<void(UniqueFd socket)>;
 
   // `log` must outlive this.
   Acceptor(std::vector<Listener> listeners, SocketOwner owner, const Logger& log,

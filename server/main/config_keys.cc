@@ -121,9 +121,8 @@ const ConfigKey kKeys[] = {
      BERTH_CHECKED(CheckRange(c.grpc.max_send_bytes, 4096, kMaxMessageBytes))},
 
     {"grpc", "tcp_address", "",
-     "Serve the API on TCP as well, at this numeric address and port: a loopback address with "
-     "tcp_plaintext.\nAnything else needs mutual TLS, which this program refuses: its gRPC has "
-     "none.",
+     "Serve the API on TCP as well, at this numeric address and port, to clients with a "
+     "certificate (tcp_tls_), or\na loopback address to everybody (tcp_plaintext).",
      BERTH_FIELD(grpc.tcp.address),
      BERTH_CHECKED(c.grpc.tcp.address.empty() ? absl::OkStatus()
                                               : IsLoopback(c.grpc.tcp.address).status())},
@@ -131,8 +130,8 @@ const ConfigKey kKeys[] = {
      BERTH_FIELD(grpc.tcp.tls_ca), BERTH_CHECKED(CheckAbsoluteOrEmpty(c.grpc.tcp.tls_ca))},
     {"grpc", "tcp_tls_cert", "", "The server's certificate (PEM).", BERTH_FIELD(grpc.tcp.tls_cert),
      BERTH_CHECKED(CheckAbsoluteOrEmpty(c.grpc.tcp.tls_cert))},
-    {"grpc", "tcp_tls_key", "", "Its key (PEM).", BERTH_FIELD(grpc.tcp.tls_key),
-     BERTH_CHECKED(CheckAbsoluteOrEmpty(c.grpc.tcp.tls_key))},
+    {"grpc", "tcp_tls_key", "", "The key of that certificate (PEM, without passphrase).",
+     BERTH_FIELD(grpc.tcp.tls_key), BERTH_CHECKED(CheckAbsoluteOrEmpty(c.grpc.tcp.tls_key))},
     {"grpc", "tcp_tls_common_name", "",
      "Not empty: a client's certificate must have this common name or subject alternative name.",
      BERTH_FIELD(grpc.tcp.tls_common_name), nullptr},

@@ -51,7 +51,8 @@ TEST(ConfigTest, EveryKeyIsDocumented) {
 TEST(ConfigTest, UnknownKeyIsRefusedWithItsPlaceAndTheKnownOnes) {
   EXPECT_EQ(Refusal("root = \"/x\"\n[grpc]\n  adress = \"/a\"\n"),
             "c.toml:3:3: unknown key \"adress\" in [grpc]: expected one of address, uid, gid, "
-            "group, max_recv_message_size, max_send_message_size");
+            "group, max_recv_message_size, max_send_message_size, tcp_address, tcp_tls_ca, "
+            "tcp_tls_cert, tcp_tls_key, tcp_tls_common_name, tcp_plaintext");
   EXPECT_TRUE(absl::StartsWith(Refusal("rot = 1"),
                                "c.toml:1:1: unknown key \"rot\" at the top level: expected one of "
                                "version, root, state, oom_score, grpc, "));

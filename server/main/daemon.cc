@@ -1,12 +1,17 @@
 #include "server/main/daemon.h"
 
+#include <poll.h>
+
+#include <cerrno>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "base/grpc/executor.h"
 #include "base/os/process_identity.h"
 #include "base/os/tcp_socket.h"
+#include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "server/events/event_log.h"
 #include "server/events/exchange.h"
@@ -22,7 +27,9 @@
 #include "server/main/state_lock.h"
 #include "server/main/storage.h"
 #include "server/main/task_engine.h"
+#include "server/main/tcp_door.h"
 #include "server/task/restart_monitor.h"
+#include "server/worker/client/door_client.h"
 #include "server/worker/client/worker_client.h"
 
 namespace berth {
@@ -33,6 +40,8 @@ constexpr absl::Duration kStopGrace = absl::Milliseconds(200);
 // And when a successor is to serve the next ones, which wait meanwhile.
 constexpr absl::Duration kRetireGrace = absl::Seconds(2);
 constexpr int kTcpBacklog = 1024;
+constexpr absl::Duration kPortPatience = absl::Seconds(2);
+constexpr int kPortRetryMs = 20;
 
 absl::StatusOr<SocketOwner> OwnerOf(const SocketConfig& socket) {
   SocketOwner owner{static_cast<uid_t>(socket.uid), static_cast<gid_t>(socket.gid)};
@@ -56,7 +65,13 @@ absl::StatusOr<UniqueFd> ListenOnTcp(const std::string& address,
   for (InheritedSocket& socket : inherited) {
     if (socket.path == address) return std::move(socket.fd);
   }
-  return ListenTcp(address, kTcpBacklog);
+  const absl::Time deadline = absl::Now() + kPortPatience;
+  while (true) {
+    absl::StatusOr<UniqueFd> listener = ListenTcp(address, kTcpBacklog);
+    if (ErrnoOf(listener.status()) != EADDRINUSE || absl::Now() > deadline) return listener;
+    // The TLS door of a daemon that was killed lets go of the port when it hears of it.
+    (void)::poll(nullptr, 0, kPortRetryMs);
+  }
 }
 
 }  // namespace
@@ -80,6 +95,8 @@ class Daemon::Parts {
   absl::Status MakeWorker();
   absl::Status BeginEngine();
   absl::Status StartServing(std::vector<InheritedSocket>& inherited);
+  absl::Status OpenTcpDoor(std::vector<InheritedSocket>& inherited,
+                           std::vector<Acceptor::Listener>& accepted_here);
   void CleanUpBehind();
 
   const Config config_;
@@ -99,6 +116,8 @@ class Daemon::Parts {
   CallMetrics call_metrics_;
   std::unique_ptr<ApiServer> server_;
   std::unique_ptr<Acceptor> acceptor_;
+  UniqueFd tls_listener_;  // the door's process accepts on it; invalid: no such door
+  std::unique_ptr<worker::DoorClient> tls_door_;
   std::unique_ptr<MetricsServer> metrics_server_;
 };
 
@@ -193,19 +212,10 @@ absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited
   BERTH_ASSIGN_OR_RETURN(UniqueFd listener, Listen(GrpcAddress(config_), owner, inherited));
   std::vector<Acceptor::Listener> listeners;
   listeners.push_back({std::move(listener), Acceptor::Transport::kUnix});
-  if (!config_.grpc.tcp.address.empty()) {
-    BERTH_ASSIGN_OR_RETURN(UniqueFd tcp, ListenOnTcp(config_.grpc.tcp.address, inherited),
-                           _ << "grpc.tcp_address");
-    listeners.push_back({std::move(tcp), Acceptor::Transport::kTcp});
-  }
-  acceptor_ = std::make_unique<Acceptor>(std::move(listeners), owner, log_,
-                                         [this](UniqueFd socket, Acceptor::Transport transport) {
-                                           if (transport == Acceptor::Transport::kTcp) {
-                                             server_->AddTcpConnection(std::move(socket));
-                                           } else {
-                                             server_->AddConnection(std::move(socket));
-                                           }
-                                         });
+  BERTH_RETURN_IF_ERROR(OpenTcpDoor(inherited, listeners)) << "grpc.tcp_address";
+  acceptor_ = std::make_unique<Acceptor>(
+      std::move(listeners), owner, log_,
+      [this](UniqueFd socket) { server_->AddConnection(std::move(socket)); });
   BERTH_RETURN_IF_ERROR(acceptor_->Start());
   if (!measured) return absl::OkStatus();
   BERTH_ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Start(config_.metrics.address, [this] {
@@ -213,6 +223,31 @@ absl::Status Daemon::Parts::StartServing(std::vector<InheritedSocket>& inherited
                                   call_metrics_.Text();
                          }));
   log_.Info("serving metrics", {{"address", metrics_server_->address()}});
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Parts::OpenTcpDoor(std::vector<InheritedSocket>& inherited,
+                                        std::vector<Acceptor::Listener>& accepted_here) {
+  const TcpConfig& tcp = config_.grpc.tcp;
+  BERTH_ASSIGN_OR_RETURN(const TcpDoor door, ChooseTcpDoor(tcp));
+  if (door == TcpDoor::kNone) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(UniqueFd listener, ListenOnTcp(tcp.address, inherited));
+  if (door == TcpDoor::kPlaintext) {
+    accepted_here.push_back({std::move(listener), Acceptor::Transport::kTcp});
+    return absl::OkStatus();
+  }
+  tls_listener_ = std::move(listener);
+  BERTH_ASSIGN_OR_RETURN(std::string program, ProgramPath(config_.runtime.worker, "berth-worker"),
+                         _ << "runtime.worker names the program that serves TLS");
+  BERTH_ASSIGN_OR_RETURN(tls_door_,
+                         worker::DoorClient::Start({.executable = std::move(program),
+                                                    .ca = tcp.tls_ca,
+                                                    .certificate = tcp.tls_cert,
+                                                    .key = tcp.tls_key,
+                                                    .client_name = tcp.tls_common_name},
+                                                   tls_listener_, log_, [this](UniqueFd socket) {
+                                                     server_->AddConnection(std::move(socket));
+                                                   }));
   return absl::OkStatus();
 }
 
@@ -242,6 +277,7 @@ std::vector<UniqueFd> Daemon::Parts::TakeListeners() {
   for (Acceptor::Listener& listener : acceptor_->TakeListeners()) {
     result.push_back(std::move(listener.fd));
   }
+  if (tls_listener_.valid()) result.push_back(std::move(tls_listener_));
   return result;
 }
 
@@ -251,9 +287,11 @@ void Daemon::Parts::Stop(absl::Duration grace) {
   if (std::exchange(stopped_, true)) return;
   if (metrics_server_ != nullptr) metrics_server_->Stop();
   if (acceptor_ != nullptr) acceptor_->Stop();
+  if (tls_door_ != nullptr) tls_door_->StopAccepting();
   if (monitor_ != nullptr) monitor_->Stop();
   if (exchange_.has_value()) exchange_->Close();
   if (server_ != nullptr) server_->Stop(grace);
+  if (tls_door_ != nullptr) tls_door_->Stop();  // what calls answered at last went through it
   if (worker_ != nullptr) worker_->Stop();
   executor_.Stop();
   if (tasks_ != nullptr) tasks_->Stop();

@@ -39,7 +39,7 @@ RulesetAttributes AttributesOf(long version, Reach::Network network) {
   if (version >= 3) attributes.handled_access_fs |= kFsTruncate;
   if (version >= 4) {
     attributes.handled_access_net =
-        network == Reach::Network::kNone ? kNetBind | kNetConnect : kNetBind;
+        network == Reach::Network::kOutgoing ? kNetBind : kNetBind | kNetConnect;
   }
   if (version >= 5) attributes.handled_access_fs |= kFsIoctlDevice;
   if (version >= 6) attributes.scoped = kScopeAll;
@@ -83,6 +83,18 @@ absl::Status ConfineFiles(const Reach& reach) {
   return absl::OkStatus();
 }
 
+Sockets SocketsFor(Reach::Network network) {
+  switch (network) {
+    case Reach::Network::kOutgoing:
+      return Sockets::kAllowed;
+    case Reach::Network::kAccepting:
+      return Sockets::kAccepted;
+    case Reach::Network::kNone:
+      break;
+  }
+  return Sockets::kForbidden;
+}
+
 }  // namespace
 
 absl::Status Confine(const Reach& reach) {
@@ -90,8 +102,7 @@ absl::Status Confine(const Reach& reach) {
     return ErrnoStatus(errno, "prctl(PR_SET_NO_NEW_PRIVS)");
   }
   BERTH_RETURN_IF_ERROR(ConfineFiles(reach));
-  return FilterSyscalls(reach.network == Reach::Network::kNone ? Sockets::kForbidden
-                                                               : Sockets::kAllowed);
+  return FilterSyscalls(SocketsFor(reach.network));
 }
 
 }  // namespace berth::worker

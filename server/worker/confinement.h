@@ -19,7 +19,8 @@ struct Reach {
   std::vector<BorrowedFd> writable;
   enum class Network {
     kNone,
-    kOutgoing,  // connections may be made, none accepted
+    kOutgoing,   // connections may be made, none accepted
+    kAccepting,  // connections are accepted where a listener is open; none are made
   } network = Network::kNone;
 };
 

@@ -92,7 +92,8 @@ constexpr int kTaken[] = {
 #endif
 };
 
-constexpr int kNetwork[] = {SYS_socket, SYS_connect, SYS_bind, SYS_listen, SYS_accept, SYS_accept4};
+constexpr int kNetwork[] = {SYS_socket, SYS_connect, SYS_bind, SYS_listen};
+constexpr int kAccepting[] = {SYS_accept, SYS_accept4};
 
 constexpr uint32_t kClone = SYS_clone;  // tidy: allow(processes) a number to filter, not a call
 
@@ -123,8 +124,11 @@ Program MakeProgram(Sockets sockets) {
   Return(program, kRefuse);
 #endif
   for (const int number : kTaken) ReturnIfCall(program, number, kRefuse);
-  if (sockets == Sockets::kForbidden) {
+  if (sockets != Sockets::kAllowed) {
     for (const int number : kNetwork) ReturnIfCall(program, number, kRefuse);
+  }
+  if (sockets == Sockets::kForbidden) {
+    for (const int number : kAccepting) ReturnIfCall(program, number, kRefuse);
   }
   ReturnIfCall(program, 435 /* clone3 */, kMissing);
   // clone: threads only, and the flags of threads exclude new namespaces but for these.

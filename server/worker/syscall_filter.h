@@ -11,7 +11,11 @@
 
 namespace berth::worker {
 
-enum class Sockets { kForbidden, kAllowed };
+enum class Sockets {
+  kForbidden,
+  kAccepted,  // from a listener that is open; none are made
+  kAllowed,
+};
 
 // What is taken fails with EPERM. Errors: those of seccomp(2); OK where the kernel has none.
 absl::Status FilterSyscalls(Sockets sockets);

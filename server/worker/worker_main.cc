@@ -1,4 +1,5 @@
-// berth-worker: unpacks and makes layers for berthd ("unpack"), or talks to registries ("fetch").
+// berth-worker: unpacks and makes layers for berthd ("unpack"), talks to registries ("fetch"), or
+// serves TLS ("door", see tls_door.h).
 //
 // berthd starts it when there is work, with a socket of a pair as descriptor 3, the directory of
 // the content store as descriptor 4 and the table of progress as 5, and ends it by closing its end.
@@ -26,6 +27,7 @@
 #include "server/worker/jobs.h"
 #include "server/worker/progress_table.h"
 #include "server/worker/store_directory.h"
+#include "server/worker/tls_door.h"
 
 namespace berth::worker {
 namespace {
@@ -80,23 +82,35 @@ absl::Status Serve(absl::string_view kind) {
   return loop->Run();
 }
 
+bool IsSocket(int fd) {
+  struct stat info;
+  return ::fstat(fd, &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
+// Descriptors and arguments are as berthd gives them to this kind of process.
+bool IsStartedRight(absl::string_view kind, int argc) {
+  if (!IsSocket(kSocketFd)) return false;
+  if (kind == "door") return argc == 3 && IsSocket(kStoreFd);
+  struct stat info;
+  return (kind == "unpack" || kind == "fetch") && ::fstat(kStoreFd, &info) == 0 &&
+         S_ISDIR(info.st_mode) && ::fstat(kProgressFd, &info) == 0;
+}
+
 int Main(int argc, char** argv) {
   if (argc > 1 && absl::string_view(argv[1]) == "--version") {
     ::puts("berth-worker");
     return 0;
   }
-  struct stat info;
   const absl::string_view kind = argc > 1 ? absl::string_view(argv[1]) : absl::string_view();
-  if ((kind != "unpack" && kind != "fetch") || ::fstat(kSocketFd, &info) != 0 ||
-      !S_ISSOCK(info.st_mode) || ::fstat(kStoreFd, &info) != 0 || !S_ISDIR(info.st_mode) ||
-      ::fstat(kProgressFd, &info) != 0) {
+  if (!IsStartedRight(kind, argc)) {
     ::fputs("berth-worker: berthd starts this program by itself; there is nothing to run by hand\n",
             stderr);
     return 2;
   }
   (void)::prctl(PR_SET_NAME, "berth-worker", 0, 0, 0);
   ::umask(0);
-  const absl::Status status = Serve(kind);
+  const absl::Status status = kind == "door" ? ServeTlsDoor(argv[2]) : Serve(kind);
+  if (status.ok()) return 0;
   ::fprintf(stderr, "berth-worker: %s\n", status.ToString().c_str());
   return 1;
 }

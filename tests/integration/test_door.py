@@ -57,10 +57,6 @@ class DoorTest(unittest.TestCase):
         self.assertEqual(code, 0, answer)
         self.assertIn(b"grpc-status: 0", answer)
 
-    def test_tls_is_refused_rather_than_left_out(self):
-        files = "".join('tcp_tls_%s = "/etc/berth/%s.pem"\n' % (what, what) for what in ("ca", "cert", "key"))
-        self.refused('[grpc]\ntcp_address = "127.0.0.1:%d"\n' % free_port() + files, "without TLS")
-
     def test_the_socket_has_its_owner_and_mode(self):
         daemon = self.daemon("[grpc]\nuid = 12345\ngid = 23456\n[ttrpc]\nuid = 34567\n")
         info = os.stat(daemon.sock)

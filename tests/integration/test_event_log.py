@@ -36,11 +36,14 @@ class EventLogTest(BerthTest):
         return [event["event"].get("labels", {}).get("mark", event["topic"]) for event in events]
 
     def cursor_now(self):
-        self.make("begin")
-        events = self.read(self.follow("oldest"), 1)
-        while events[-1]["event"].get("labels", {}).get("mark") != "begin":
-            events = self.read(self.follow(events[-1]["cursor"]), 1)
-        return events[-1]["cursor"]
+        mark = "begin-%s" % self.id().split(".")[-1]
+        self.make(mark)
+        process = self.follow("oldest")
+        while True:
+            event = json.loads(process.stdout.readline())
+            if event["event"].get("labels", {}).get("mark") == mark:
+                process.kill()
+                return event["cursor"]
 
     def test_nothing_is_lost_while_away_and_across_kill(self):
         cursor = self.cursor_now()

@@ -51,6 +51,17 @@ def serving_pid(daemon):
         return 0
 
 
+def hand_over(daemon):
+    """SIGUSR2; the exit code of the old process."""
+    old = daemon.process
+    old.send_signal(signal.SIGUSR2)
+    new = wait_for(lambda: serving_pid(daemon) not in (0, old.pid) and serving_pid(daemon), 60, "the successor")
+    successor = Adopted(new)
+    code = old.wait(60)
+    daemon.process = successor
+    return code
+
+
 class Knocker(threading.Thread):
     """Connects again and again, and counts who was refused."""
 
@@ -81,13 +92,7 @@ class Knocker(threading.Thread):
 @unittest.skipIf(STOCK, "containerd cannot hand over")
 class HandoverTest(BerthTest):
     def hand_over(self):
-        old = self.daemon.process
-        old.send_signal(signal.SIGUSR2)
-        new = wait_for(lambda: serving_pid(self.daemon) not in (0, old.pid) and serving_pid(self.daemon), 30, "the successor")
-        successor = Adopted(new)
-        self.assertEqual(old.wait(30), 0)
-        self.daemon.process = successor
-        return new
+        self.assertEqual(hand_over(self.daemon), 0)
 
     def test_nobody_is_refused_and_containers_run_on(self):
         self.ctr("run", "-d", BUSYBOX, "lasting", "sh", "-c", "while sleep 0.05; do :; done")
