@@ -1,4 +1,5 @@
-// berth history, image prune: what images are made of, and getting rid of those nobody needs.
+// berth history, image df, image prune: what images are made of, what they take on the disk, and
+// getting rid of those nobody needs.
 #include <map>
 #include <memory>
 #include <set>
@@ -13,6 +14,7 @@
 #include "client/commands/listing.h"
 #include "client/commands/verbs.h"
 #include "client/sdk/container_client.h"
+#include "client/sdk/engine_client.h"
 #include "client/sdk/image_reader.h"
 #include "client/sdk/quantities.h"
 #include "client/sdk/snapshot_client.h"
@@ -77,6 +79,39 @@ absl::StatusOr<int> ShowHistory(const Context& context, const CareArguments& arg
   return kExitOk;
 }
 
+// Blobs and unpacked layers; what several images have in common is counted once in the total.
+absl::StatusOr<int> ShowImageUsage(const Context& context, const CareArguments& arguments) {
+  BERTH_ASSIGN_OR_RETURN(const Format format, ParseFormat(arguments.format));
+  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
+  ::berth::engine::v1::DiskUsageRequest request;
+  request.set_verbose(true);
+  BERTH_ASSIGN_OR_RETURN(const ::berth::engine::v1::DiskUsageResponse usage,
+                         EngineClient(connection).DiskUsage(request));
+  Listing listing;
+  listing.AddColumn("NAME", "name", Listing::Fit::kMayBeCut);
+  listing.AddColumn("IMAGE ID", "id");
+  listing.AddColumn("SIZE", "size");
+  listing.AddColumn("SHARED", "shared");
+  listing.AddColumn("UNIQUE", "unique");
+  listing.AddColumn("CONTAINERS", "containers");
+  const auto bytes = [](uint64_t count) {
+    return Cell(FormatBytes(static_cast<int64_t>(count)), static_cast<int64_t>(count));
+  };
+  for (const auto& item : usage.image_items()) {
+    listing.AddRow({Cell(FamiliarName(item.name()), item.name()),
+                    Cell(ShortId(item.id()), item.id()), bytes(item.size_bytes()),
+                    bytes(item.shared_bytes()), bytes(item.unique_bytes()),
+                    Cell(absl::StrCat(item.uses()), static_cast<int64_t>(item.uses()))});
+  }
+  listing.Print(format);
+  if (format != Format::kTable) return kExitOk;
+  const auto& all = usage.images();
+  PrintText(absl::StrCat("Images: ", all.total(), ", in use: ", all.active(), "; together ",
+                         FormatBytes(static_cast<int64_t>(all.size_bytes())), ", reclaimable ",
+                         FormatBytes(static_cast<int64_t>(all.reclaimable_bytes())), "\n"));
+  return kExitOk;
+}
+
 struct PruneFilter {
   absl::Time until = absl::InfiniteFuture();
   std::vector<std::string> labels;
@@ -95,9 +130,9 @@ absl::StatusOr<PruneFilter> ParsePruneFilter(const CareArguments& arguments) {
     } else if (parts.first == "until" &&
                absl::ParseTime(absl::RFC3339_full, parts.second, &filter.until, nullptr)) {
       continue;
-    } else if (parts.first == "label") {
+    } else if (parts.first == "label" && !parts.second.empty()) {
       filter.labels.push_back(parts.second);
-    } else if (parts.first == "label!") {
+    } else if (parts.first == "label!" && !parts.second.empty()) {
       filter.without_labels.push_back(parts.second);
     } else if (parts.first == "dangling" && (parts.second == "true" || parts.second == "false")) {
       filter.only_dangling = parts.second == "true";
@@ -190,11 +225,17 @@ void DescribeHistory(Command command, const Context& context) {
 void AddImageCare(Command root, Command image, const Context& context) {
   DescribeHistory(root.Add("history", "Show how an image was made"), context);
   DescribeHistory(image.Add("history", "Show how an image was made"), context);
+  auto usage = std::make_shared<CareArguments>();
+  image.Add("df", "Show how much disk each image takes")
+      .Option("--format", usage->format, "table or json")
+      .Rest({"", 0, 0}, usage->rest)
+      .Do([&context, usage] { return ShowImageUsage(context, *usage); });
   auto arguments = std::make_shared<CareArguments>();
   image.Add("prune", "Remove images that nobody needs")
       .Flag("-a,--all", arguments->shows_all, "Also named images that no container uses")
       .Flag("-f,--force", arguments->is_forced, "As docker's: never asks here anyway")
-      .Option("--filter", arguments->filters, "until=AGE, label=KEY[=VALUE], label!=KEY[=VALUE]")
+      .Option("--filter", arguments->filters,
+              "until=AGE|TIME, label=KEY[=VALUE], label!=KEY[=VALUE], dangling=BOOL")
       .Rest({"", 0, 0}, arguments->rest)
       .Examples("  berth image prune\n  berth image prune -a --filter until=240h\n")
       .Do([&context, arguments] { return PruneImages(context, *arguments); });

@@ -1,6 +1,7 @@
 #include "server/gc/collector.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -84,7 +85,9 @@ absl::Status OrderForRemoval(sqlite::Connection& connection,
   }
   std::stable_sort(dead.begin(), dead.end(), [&](const ObjectId& a, const ObjectId& b) {
     if (a.kind != b.kind) return RemovalRank(a.kind) < RemovalRank(b.kind);
-    return depths[a] > depths[b];
+    if (depths[a] != depths[b]) return depths[a] > depths[b];
+    // Neighbours in the tables: a step then changes a few pages instead of some for each object.
+    return std::tie(a.ns, a.name) < std::tie(b.ns, b.name);
   });
   return absl::OkStatus();
 }

@@ -106,6 +106,12 @@ absl::StatusOr<snapshots::Snapshotter*> SnapshotStore::FindBackend(
   return found->second;
 }
 
+absl::StatusOr<snapshots::Snapshotter::Description> SnapshotStore::Describe(
+    absl::string_view snapshotter) const {
+  BERTH_ASSIGN_OR_RETURN(const snapshots::Snapshotter* const backend, FindBackend(snapshotter));
+  return backend->description();
+}
+
 absl::StatusOr<SnapshotRecord> SnapshotStore::Read(const SnapshotSpace& space,
                                                    absl::string_view key) {
   SnapshotRecord record;

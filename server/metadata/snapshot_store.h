@@ -53,6 +53,8 @@ class SnapshotStore final : public Collectable {
 
   // Every call but those of Collectable: INVALID_ARGUMENT for an empty or unknown snapshotter.
 
+  absl::StatusOr<snapshots::Snapshotter::Description> Describe(absl::string_view snapshotter) const;
+
   // Errors: NOT_FOUND.
   absl::StatusOr<Info> Stat(const Caller& caller, absl::string_view snapshotter,
                             absl::string_view key);

@@ -46,7 +46,9 @@ absl::StatusOr<MountPlan> PlanApply(const v1::ApplyRequest& request) {
   return plan;
 }
 
-layer::WhiteoutStyle StyleOf(const MountPlan& plan) {
+layer::WhiteoutStyle StyleOf(const MountPlan& plan, v1::ApplyRequest::Marks standalone) {
+  if (standalone == v1::ApplyRequest::TRUSTED) return layer::WhiteoutStyle::kOverlay;
+  if (standalone == v1::ApplyRequest::USER) return layer::WhiteoutStyle::kOverlayUserXattr;
   if (plan.kind == MountPlan::Kind::kBind) return layer::WhiteoutStyle::kDelete;
   return plan.marks == MountPlan::Marks::kUser ? layer::WhiteoutStyle::kOverlayUserXattr
                                                : layer::WhiteoutStyle::kOverlay;
@@ -76,22 +78,27 @@ absl::StatusOr<v1::ApplyResponse> RunApply(const v1::ApplyRequest& request,
   reach.writable.push_back(root);
   BERTH_RETURN_IF_ERROR(Confine(reach)) << "confine the worker";
 
-  layer::TreeWriter writer(std::move(root), StyleOf(plan), std::move(lowers));
+  layer::TreeWriter writer(std::move(root), StyleOf(plan, request.standalone()), std::move(lowers),
+                           request.standalone() == v1::ApplyRequest::NONE ? layer::Below::kShown
+                                                                          : layer::Below::kUnknown);
   layer::ApplyOptions options;
   options.cancelled = &cancelled;
   if (!follows) options.expected = digest;
   FollowSource followed(bytes, progress, request.follow().slot(), cancelled);
-  BERTH_ASSIGN_OR_RETURN(const layer::ApplyResult result,
-                         follows ? layer::ApplyStream(followed, options, writer)
-                                 : layer::ApplyLayer(bytes, options, writer),
-                         _ << "unpack " << digest.text());
+  const absl::StatusOr<layer::ApplyResult> result =
+      follows ? layer::ApplyStream(followed, options, writer)
+              : layer::ApplyLayer(bytes, options, writer);
+  v1::ApplyResponse response;
+  if (writer.needs_parent()) {
+    response.set_needs_parent(true);
+    return response;
+  }
+  BERTH_RETURN_IF_ERROR(result.status()) << "unpack " << digest.text();
   if (request.sync() && ::syncfs(writer.root().get()) != 0) {
     return ErrnoStatus(errno, "syncfs", plan.layers[0]);
   }
-  v1::ApplyResponse response;
-  response.set_digest(result.diff_id.text());
-  response.set_size(static_cast<int64_t>(result.size_bytes));
-  response.set_undescribed_directories(writer.has_undescribed_directories());
+  response.set_digest(result->diff_id.text());
+  response.set_size(static_cast<int64_t>(result->size_bytes));
   return response;
 }
 

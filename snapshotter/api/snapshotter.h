@@ -93,6 +93,12 @@ class Snapshotter {
     std::string name;                       // "overlayfs"
     std::string root;                       // directory of its data
     std::vector<std::string> capabilities;  // "rebase", "remap-ids"
+    // With "rebase": how a layer that was prepared without its parent marks what it hides of it,
+    // as overlayfs does, by devices 0/0 and trusted.* or user.* attributes.
+    enum class Marks { kNone, kTrusted, kUser } marks = Marks::kNone;
+    // The file beside the directory of a prepared snapshot's mounts that an unpacking writes as an
+    // EROFS image, instead of filling the directory; empty: there is none.
+    std::string image = {};
   };
 
   virtual ~Snapshotter() = default;

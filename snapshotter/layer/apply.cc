@@ -1,5 +1,6 @@
 #include "snapshotter/layer/apply.h"
 
+#include <atomic>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -37,8 +38,11 @@ class Producer {
       plain_bytes_ += block.size();
     });
     // Whatever went wrong with the archive, the verdict on the blob needs its last byte.
-    if (!IsCancelled()) drained_ = Drain();
+    if (!IsCancelled() && !is_undone_.load(std::memory_order_relaxed)) drained_ = Drain();
   }
+
+  // The work will be done again: the blob's verdict is that one's business.
+  void Undo() { is_undone_.store(true, std::memory_order_relaxed); }
 
   // Requires: Run() has ended.
   absl::Status CheckBlob() const {
@@ -73,6 +77,7 @@ class Producer {
       BERTH_ASSIGN_OR_RETURN(const size_t got, bytes_->Read(buffer.data(), buffer.size()));
       if (got == 0) return absl::OkStatus();
       if (IsCancelled()) return absl::CancelledError("the unpacking was cancelled");
+      if (is_undone_.load(std::memory_order_relaxed)) return absl::OkStatus();
     }
   }
 
@@ -81,6 +86,7 @@ class Producer {
   }
 
   const ApplyOptions& options_;
+  std::atomic<bool> is_undone_{false};
   ByteSource* bytes_;
   std::optional<HashingSource> hashed_;
   Hasher plain_;
@@ -88,16 +94,16 @@ class Producer {
   absl::Status drained_;
 };
 
-absl::Status Unpack(BlockQueue& queue, TreeWriter& writer) {
+absl::Status Unpack(BlockQueue& queue, EntrySink& sink) {
   BERTH_ASSIGN_OR_RETURN(const std::unique_ptr<ArchiveReader> reader, ArchiveReader::Open(queue));
   Entry entry;
   for (;;) {
     BERTH_ASSIGN_OR_RETURN(const bool more, reader->Next(entry));
     if (!more) break;
-    BERTH_RETURN_IF_ERROR(
-        writer.Add(entry, [&](BorrowedFd file) { return reader->WriteData(file); }));
+    BERTH_RETURN_IF_ERROR(sink.Add(
+        entry, [&](BorrowedFd file, int64_t begin) { return reader->WriteData(file, begin); }));
   }
-  BERTH_RETURN_IF_ERROR(writer.Finish());
+  BERTH_RETURN_IF_ERROR(sink.Finish());
   // The archive's end may be followed by padding, which the diffID covers.
   for (;;) {
     BERTH_ASSIGN_OR_RETURN(const absl::string_view rest, queue.Next());
@@ -133,22 +139,24 @@ absl::Status CheckLayerMediaType(absl::string_view media_type) {
 }
 
 absl::StatusOr<ApplyResult> ApplyLayer(BorrowedFd blob, const ApplyOptions& options,
-                                       TreeWriter& writer) {
+                                       EntrySink& sink) {
   FileSource file(blob);
-  return ApplyStream(file, options, writer);
+  return ApplyStream(file, options, sink);
 }
 
 absl::StatusOr<ApplyResult> ApplyStream(ByteSource& bytes, const ApplyOptions& options,
-                                        TreeWriter& writer) {
+                                        EntrySink& sink) {
   BlockQueue queue;
   Producer producer(bytes, options);
   std::thread thread([&] { producer.Run(queue); });
-  const absl::Status unpacked = Unpack(queue, writer);
+  const absl::Status unpacked = Unpack(queue, sink);
+  if (sink.needs_parent()) producer.Undo();
   queue.Abandon();
   thread.join();
   if (options.cancelled != nullptr && options.cancelled->load()) {
     return absl::CancelledError("the unpacking was cancelled");
   }
+  if (sink.needs_parent()) return unpacked;
   BERTH_RETURN_IF_ERROR(producer.CheckBlob());
   BERTH_RETURN_IF_ERROR(unpacked);
   return producer.result();

@@ -1,9 +1,9 @@
-// Unpacks one layer, from a blob or from bytes that still arrive, into a directory.
+// Unpacks one layer, from a blob or from bytes that still arrive, into a sink.
 //
 // Two threads work on it: one reads, checks the digest and decompresses, the caller's writes files.
 // Both digests (of the blob as it is, and of the plain archive in it, the diffID) are taken while
 // the bytes stream by. Memory is bounded whatever the size of the layer (see BlockQueue,
-// TreeWriter). Thread-safe function.
+// TreeWriter, ImageWriter). Thread-safe function.
 #ifndef BERTH_SNAPSHOTTER_LAYER_APPLY_H_
 #define BERTH_SNAPSHOTTER_LAYER_APPLY_H_
 
@@ -16,6 +16,7 @@
 #include "base/digest/digest.h"
 #include "base/os/unique_fd.h"
 #include "snapshotter/layer/byte_stream.h"
+#include "snapshotter/layer/entry_sink.h"
 #include "snapshotter/layer/tree_writer.h"
 
 namespace berth::layer {
@@ -37,13 +38,14 @@ struct ApplyResult {
 };
 
 // Errors: DATA_LOSS when the blob is not what `expected` says (the blob is then corrupt on disk);
-// INVALID_ARGUMENT for a malformed or hostile archive; RESOURCE_EXHAUSTED when the disk is full.
+// INVALID_ARGUMENT for a malformed or hostile archive; RESOURCE_EXHAUSTED when the disk is full;
+// FAILED_PRECONDITION when the sink needs_parent(): the blob is not read further then.
 // After an error the directory holds a part of the layer and is to be thrown away. Blocks.
 absl::StatusOr<ApplyResult> ApplyLayer(BorrowedFd blob, const ApplyOptions& options,
-                                       TreeWriter& writer);
+                                       EntrySink& sink);
 // The same from any source, which is read to its end. Errors: also those of `bytes`.
 absl::StatusOr<ApplyResult> ApplyStream(ByteSource& bytes, const ApplyOptions& options,
-                                        TreeWriter& writer);
+                                        EntrySink& sink);
 
 }  // namespace berth::layer
 

@@ -376,25 +376,69 @@ TEST_F(ApplyTest, MissingDirectoriesLookLikeThoseOfTheLayersBelow) {
   EXPECT_EQ(Stat(root_ + "/new").st_mode & 07777, 0755u);
 }
 
-TEST_F(ApplyTest, DirectoriesThatNobodyDescribesAreTold) {
-  TestDirectory lower;
-  Shell(absl::StrCat("mkdir -p ", lower / "var/tmp"));
-  const auto undescribed = [&](const std::vector<Member>& members,
-                               const std::vector<std::string>& below) {
+TEST_F(ApplyTest, WhatOnlyTheParentKnowsIsAskedForOnce) {
+  const auto needs_parent = [&](const std::vector<Member>& members) {
     TestDirectory root;
-    std::vector<UniqueFd> lowers;
-    for (const std::string& path : below) lowers.push_back(OpenDirectoryForTest(path));
-    TreeWriter writer(OpenDirectoryForTest(root.path()), WhiteoutStyle::kOverlay,
-                      std::move(lowers));
-    EXPECT_TRUE(ApplyLayer(MemoryFile(MakeTar(members)), {}, writer).ok());
-    return writer.has_undescribed_directories();
+    TreeWriter writer(OpenDirectoryForTest(root.path()), WhiteoutStyle::kOverlay, {},
+                      Below::kUnknown);
+    const absl::Status status = ApplyLayer(MemoryFile(MakeTar(members)), {}, writer).status();
+    EXPECT_EQ(status.ok(), !writer.needs_parent()) << status;
+    EXPECT_TRUE(status.ok() || absl::IsFailedPrecondition(status)) << status;
+    return writer.needs_parent();
   };
-  EXPECT_FALSE(undescribed({Directory("var"), Directory("var/tmp"), File("var/tmp/a")}, {}));
-  EXPECT_TRUE(undescribed({Directory("var"), File("var/tmp/a")}, {}));
-  EXPECT_TRUE(undescribed({layer::Whiteout("var/tmp/.wh.a")}, {}));
-  EXPECT_FALSE(undescribed({File("var/tmp/a")}, {lower.path()}));
-  // Described later is described.
-  EXPECT_FALSE(undescribed({File("var/a"), Directory("var")}, {}));
+  EXPECT_FALSE(needs_parent({Directory("var"), Directory("var/tmp"), File("var/tmp/a")}));
+  EXPECT_FALSE(needs_parent({Directory("var"), layer::Whiteout("var/.wh.a"), File("b")}));
+  EXPECT_FALSE(needs_parent({File("a"), Hardlink("b", "a")}));
+  EXPECT_TRUE(needs_parent({Directory("var"), File("var/tmp/a")}));
+  EXPECT_TRUE(needs_parent({layer::Whiteout("var/tmp/.wh.a")}));
+  EXPECT_TRUE(needs_parent({Hardlink("b", "a")}));
+  EXPECT_TRUE(needs_parent({Directory("usr"), Hardlink("usr/b", "bin/a")}));
+}
+
+TEST_F(ApplyTest, WithoutAParentWhiteoutsAreMarkedAndNothingIsDeleted) {
+  TreeWriter writer(OpenDirectoryForTest(root_), WhiteoutStyle::kOverlay, {}, Below::kUnknown);
+  ASSERT_TRUE(ApplyLayer(MemoryFile(MakeTar({layer::Whiteout(".wh.gone"), Directory("all"),
+                                             layer::Whiteout("all/.wh..wh..opq"), File("all/x")})),
+                         {}, writer)
+                  .ok());
+  EXPECT_TRUE(IsWhiteout(root_ + "/gone"));
+  EXPECT_EQ(Attribute(root_ + "/all", "trusted.overlay.opaque"), "y");
+}
+
+TEST_F(ApplyTest, HardLinksIntoTheLayersBelowTakeTheFileOver) {
+  TestDirectory near;
+  TestDirectory far;
+  Shell(absl::StrCat("mkdir -p ", far / "bin ", far / "old ", near / "old; echo -n far > ",
+                     far / "bin/tool; chmod 4751 ", far / "bin/tool; chown 7:8 ",
+                     far / "bin/tool; ", "chmod u+s ", far / "bin/tool; touch -d @1000000000 ",
+                     far / "bin/tool; ", "echo -n x > ", far / "old/hidden; echo -n x > ",
+                     far / "deleted; ", "setfattr -n trusted.overlay.opaque -v y ",
+                     near / "old; mknod ", near / "deleted c 0 0"));
+  const auto apply = [&](const std::vector<Member>& members, const std::string& root) {
+    std::vector<UniqueFd> lowers;
+    lowers.push_back(OpenDirectoryForTest(near.path()));
+    lowers.push_back(OpenDirectoryForTest(far.path()));
+    TreeWriter writer(OpenDirectoryForTest(root), WhiteoutStyle::kOverlay, std::move(lowers));
+    return ApplyLayer(MemoryFile(MakeTar(members)), {}, writer).status();
+  };
+  ASSERT_TRUE(apply({Directory("sbin"), Hardlink("sbin/tool", "bin/tool")}, root_).ok());
+  const struct stat taken = Stat(root_ + "/bin/tool");
+  EXPECT_EQ(Stat(root_ + "/sbin/tool").st_ino, taken.st_ino);
+  EXPECT_EQ(taken.st_mode & 07777, 04751u);
+  EXPECT_EQ(taken.st_uid, 7u);
+  EXPECT_EQ(taken.st_gid, 8u);
+  EXPECT_EQ(taken.st_mtim.tv_sec, 1000000000);
+  EXPECT_EQ(ReadFileForTest(root_ + "/sbin/tool"), "far");
+  for (const char* target : {"old/hidden", "deleted", "missing", "bin"}) {
+    TestDirectory root;
+    EXPECT_EQ(apply({Hardlink("link", target)}, root.path()).code(),
+              absl::StatusCode::kInvalidArgument)
+        << target;
+  }
+  TestDirectory root;
+  EXPECT_EQ(
+      apply({layer::Whiteout("bin/.wh.tool"), Hardlink("link", "bin/tool")}, root.path()).code(),
+      absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(ApplyTest, ArchivesOfGnuTarInAllFormatsUnpackTheSame) {

@@ -145,7 +145,7 @@ absl::StatusOr<bool> ArchiveReader::Next(Entry& entry) {
   return true;
 }
 
-absl::Status ArchiveReader::WriteData(BorrowedFd file) {
+absl::Status ArchiveReader::WriteData(BorrowedFd file, int64_t begin) {
   la_int64_t end = 0;
   for (;;) {
     const void* data = nullptr;
@@ -157,12 +157,13 @@ absl::Status ArchiveReader::WriteData(BorrowedFd file) {
       return impl_->Failure("read the data");
     }
     BERTH_RETURN_IF_ERROR(
-        PwriteAll(file, absl::string_view(static_cast<const char*>(data), size), offset));
+        PwriteAll(file, absl::string_view(static_cast<const char*>(data), size), begin + offset));
     end = offset + static_cast<la_int64_t>(size);
   }
   // A sparse member may end in a hole.
   const la_int64_t whole = archive_entry_size(impl_->current);
-  if (end < whole && ::ftruncate(file.get(), whole) != 0) return ErrnoStatus(errno, "ftruncate");
+  if (end < whole && ::ftruncate(file.get(), begin + whole) != 0)
+    return ErrnoStatus(errno, "ftruncate");
   return absl::OkStatus();
 }
 

@@ -7,6 +7,7 @@
 #ifndef BERTH_SNAPSHOTTER_LAYER_ARCHIVE_READER_H_
 #define BERTH_SNAPSHOTTER_LAYER_ARCHIVE_READER_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -27,9 +28,9 @@ class ArchiveReader {
   // False at the end of the archive. What the caller left of the last member is skipped. Errors:
   // those of the queue; INVALID_ARGUMENT for a malformed archive. Blocks.
   absl::StatusOr<bool> Next(Entry& entry);
-  // Writes the data of the current member to `file`, holes as holes. Errors: as Next, and those of
-  // writing. Blocks.
-  absl::Status WriteData(BorrowedFd file);
+  // Writes the data of the current member to `file`, from `begin` on, holes as holes. Errors: as
+  // Next, and those of writing. Blocks.
+  absl::Status WriteData(BorrowedFd file, int64_t begin);
 
  private:
   struct Impl;

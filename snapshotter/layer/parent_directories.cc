@@ -12,6 +12,7 @@
 #include "base/os/fd_factories.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "snapshotter/layer/copy_up.h"
 #include "snapshotter/layer/xattr.h"
 
 namespace berth::layer {
@@ -81,28 +82,21 @@ absl::StatusOr<UniqueFd> ParentDirectories::MakeOne(BorrowedFd parent, const std
 
 absl::StatusOr<ParentDirectories::Origin> ParentDirectories::CopyFromBelow(
     const std::string& path, BorrowedFd directory) const {
-  for (const UniqueFd& lower : lowers_) {
-    const absl::StatusOr<UniqueFd> found = OpenInRoot(lower, path, kOpenDirectory);
-    if (!found.ok()) {
-      // A file or whiteout stands there: what lies further below does not show through it.
-      if (ErrnoOf(found.status()) == ENOTDIR) return Origin::kNowhere;
-      continue;
-    }
-    struct stat info;
-    if (::fstat(found->get(), &info) != 0) return ErrnoStatus(errno, "fstat", path);
-    if (::fchown(directory.get(), info.st_uid, info.st_gid) != 0) {
-      return ErrnoStatus(errno, "fchown", path);
-    }
-    if (::fchmod(directory.get(), info.st_mode & 07777) != 0) {
-      return ErrnoStatus(errno, "fchmod", path);
-    }
-    BERTH_ASSIGN_OR_RETURN(const Xattrs xattrs, ReadImageXattrs(*found));
-    BERTH_RETURN_IF_ERROR(SetXattrs(directory, xattrs));
-    const struct timespec times[2] = {info.st_mtim, info.st_mtim};
-    if (::futimens(directory.get(), times) != 0) return ErrnoStatus(errno, "futimens", path);
-    return Origin::kLayerBelow;
+  const absl::StatusOr<UniqueFd> found = OpenDirectoryBelow(lowers_, path);
+  if (!found.ok()) return Origin::kNowhere;
+  struct stat info;
+  if (::fstat(found->get(), &info) != 0) return ErrnoStatus(errno, "fstat", path);
+  if (::fchown(directory.get(), info.st_uid, info.st_gid) != 0) {
+    return ErrnoStatus(errno, "fchown", path);
   }
-  return Origin::kNowhere;
+  if (::fchmod(directory.get(), info.st_mode & 07777) != 0) {
+    return ErrnoStatus(errno, "fchmod", path);
+  }
+  BERTH_ASSIGN_OR_RETURN(const Xattrs xattrs, ReadImageXattrs(*found));
+  BERTH_RETURN_IF_ERROR(SetXattrs(directory, xattrs));
+  const struct timespec times[2] = {info.st_mtim, info.st_mtim};
+  if (::futimens(directory.get(), times) != 0) return ErrnoStatus(errno, "futimens", path);
+  return Origin::kLayerBelow;
 }
 
 }  // namespace berth::layer

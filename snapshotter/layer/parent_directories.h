@@ -38,6 +38,7 @@ class ParentDirectories {
   // Something was removed or replaced: what was opened may no longer be what its path means. The
   // descriptor itself stays valid until the next OpenOrMake.
   void Forget() { is_cached_ = false; }
+  const std::vector<UniqueFd>& lowers() const { return lowers_; }
 
  private:
   absl::StatusOr<UniqueFd> Make(absl::string_view path);

@@ -13,6 +13,7 @@
 #include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "snapshotter/layer/copy_up.h"
 #include "snapshotter/layer/xattr.h"
 
 namespace berth::layer {
@@ -66,13 +67,17 @@ absl::Status CheckParents(absl::string_view parent) {
 
 }  // namespace
 
-TreeWriter::TreeWriter(UniqueFd root, WhiteoutStyle style, std::vector<UniqueFd> lowers)
+TreeWriter::TreeWriter(UniqueFd root, WhiteoutStyle style, std::vector<UniqueFd> lowers,
+                       Below below)
     : root_(std::move(root)),
       style_(style),
+      below_(below),
       parents_(
           root_, std::move(lowers),
           [this](const std::string& path, BorrowedFd directory, ParentDirectories::Origin origin) {
-            if (origin == ParentDirectories::Origin::kNowhere) undescribed_.insert(path);
+            if (origin == ParentDirectories::Origin::kNowhere && below_ == Below::kUnknown) {
+              return NeedParent();
+            }
             NoteCreated(path);
             struct stat info;
             if (::fstat(directory.get(), &info) != 0) return ErrnoStatus(errno, "fstat", path);
@@ -142,7 +147,7 @@ absl::Status TreeWriter::AddFile(const Entry& entry, BorrowedFd parent, const st
         file, OpenAt(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, CreationMode(entry)));
     return absl::OkStatus();
   }));
-  BERTH_RETURN_IF_ERROR(write_data(file));
+  BERTH_RETURN_IF_ERROR(write_data(file, 0));
   BERTH_RETURN_IF_ERROR(SetAttributes(file, entry));
   const struct timespec times[2] = {entry.modified, entry.modified};
   if (::futimens(file.get(), times) != 0) return ErrnoStatus(errno, "futimens");
@@ -171,8 +176,32 @@ absl::Status TreeWriter::AddDirectory(const Entry& entry, const LayerPath& path,
     BERTH_RETURN_IF_ERROR(MarkOpaque(directory));
   }
   directory_times_.emplace_back(path.text(), entry.modified);
-  undescribed_.erase(path.text());
   return absl::OkStatus();
+}
+
+absl::Status TreeWriter::NeedParent() {
+  needs_parent_ = true;
+  return absl::FailedPreconditionError("it needs the layers below, which are not there yet");
+}
+
+absl::Status TreeWriter::CopyUp(const LayerPath& path) {
+  if (below_ == Below::kUnknown) return NeedParent();
+  BERTH_ASSIGN_OR_RETURN(const BorrowedFd parent, parents_.OpenOrMake(path.parent()));
+  const std::string name(path.name());
+  BERTH_ASSIGN_OR_RETURN(const Found found, Look(parent, name));
+  // A whiteout of this layer: what lies below is gone.
+  if (found != Found::kNothing) return ErrnoStatus(ENOENT, "copy up", path.text());
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd file, OpenFileBelow(parents_.lowers(), path.text()));
+  struct stat info;
+  if (::fstat(file.get(), &info) != 0) return ErrnoStatus(errno, "fstat", path.text());
+  Entry copy;
+  copy.permissions = info.st_mode & 07777;
+  copy.uid = info.st_uid;
+  copy.gid = info.st_gid;
+  copy.modified = info.st_mtim;
+  BERTH_ASSIGN_OR_RETURN(copy.xattrs, ReadImageXattrs(file));
+  return AddFile(copy, parent, name,
+                 [&](BorrowedFd to, int64_t begin) { return CopyBytes(file, to, begin); });
 }
 
 absl::Status TreeWriter::AddHardlink(const Entry& entry, const LayerPath& path) {
@@ -182,25 +211,33 @@ absl::Status TreeWriter::AddHardlink(const Entry& entry, const LayerPath& path) 
   if (target->text() == path.text()) {
     return absl::InvalidArgumentError("it is a hard link to itself");
   }
-  const auto missing = [&] {
-    return absl::InvalidArgumentError(
-        absl::StrCat("it is a hard link to \"", entry.link_target,
-                     "\", which no earlier entry of this layer made"));
-  };
-  const absl::StatusOr<UniqueFd> from = parents_.Open(target->parent());
-  if (absl::IsNotFound(from.status())) return missing();
-  BERTH_RETURN_IF_ERROR(from.status()) << "open the directory of the link's target";
-  // Both ends are held by descriptors of their own: replacing the name may forget the parents.
-  BERTH_ASSIGN_OR_RETURN(const UniqueFd to, parents_.Open(path.parent()));
   const std::string from_name(target->name());
   const std::string name(path.name());
-  const absl::Status status = Replace(to, name, [&] {
-    // Without AT_SYMLINK_FOLLOW: a link to a symlink is one.
-    return ::linkat(from->get(), from_name.c_str(), to.get(), name.c_str(), 0) == 0
-               ? absl::OkStatus()
-               : ErrnoStatus(errno, "link", entry.link_target);
-  });
-  if (ErrnoOf(status) == ENOENT) return missing();
+  const auto link = [&]() -> absl::Status {
+    BERTH_ASSIGN_OR_RETURN(const UniqueFd from, parents_.Open(target->parent()));
+    // Both ends are held by descriptors of their own: replacing the name may forget the parents.
+    BERTH_ASSIGN_OR_RETURN(const UniqueFd to, parents_.Open(path.parent()));
+    BERTH_ASSIGN_OR_RETURN(const Found found, Look(from, from_name));
+    if (found == Found::kNothing || found == Found::kWhiteout) {
+      return ErrnoStatus(ENOENT, "link", entry.link_target);
+    }
+    return Replace(to, name, [&] {
+      // Without AT_SYMLINK_FOLLOW: a link to a symlink is one.
+      return ::linkat(from.get(), from_name.c_str(), to.get(), name.c_str(), 0) == 0
+                 ? absl::OkStatus()
+                 : ErrnoStatus(errno, "link", entry.link_target);
+    });
+  };
+  absl::Status status = link();
+  if (ErrnoOf(status) == ENOENT && style_ != WhiteoutStyle::kDelete) {
+    status = CopyUp(*target);
+    if (status.ok()) status = link();
+  }
+  if (ErrnoOf(status) == ENOENT) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it is a hard link to \"", entry.link_target,
+                     "\", which neither an earlier entry of this layer nor a layer below made"));
+  }
   return status;
 }
 

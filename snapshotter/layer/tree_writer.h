@@ -24,6 +24,7 @@
 #include "absl/strings/string_view.h"
 #include "base/os/unique_fd.h"
 #include "snapshotter/layer/entry.h"
+#include "snapshotter/layer/entry_sink.h"
 #include "snapshotter/layer/layer_path.h"
 #include "snapshotter/layer/parent_directories.h"
 
@@ -38,24 +39,18 @@ enum class WhiteoutStyle {
   kDelete,
 };
 
-class TreeWriter {
+class TreeWriter final : public EntrySink {
  public:
-  // Writes a file's data to the new, empty file.
-  using DataWriter = absl::FunctionRef<absl::Status(BorrowedFd file)>;
-
   // `lowers` as in ParentDirectories.
-  TreeWriter(UniqueFd root, WhiteoutStyle style, std::vector<UniqueFd> lowers);
+  TreeWriter(UniqueFd root, WhiteoutStyle style, std::vector<UniqueFd> lowers,
+             Below below = Below::kShown);
 
-  // Creates what `entry` describes, or carries out the whiteout. `write_data` is called for kFile.
-  // Errors: INVALID_ARGUMENT for a member that is refused; those of the system. All name the
-  // member. Blocks.
-  absl::Status Add(const Entry& entry, DataWriter write_data);
+  absl::Status Add(const Entry& entry, DataWriter write_data) override;
   // Sets the times of directories. Blocks.
-  absl::Status Finish();
+  absl::Status Finish() override;
+  bool needs_parent() const override { return needs_parent_; }
 
   BorrowedFd root() const { return root_; }
-  // Whether directories were made on the way that no member described, nor any layer below had.
-  bool has_undescribed_directories() const { return !undescribed_.empty(); }
 
  private:
   enum class Found { kNothing, kDirectory, kWhiteout, kOther };
@@ -78,15 +73,19 @@ class TreeWriter {
   // Deletes whatever below the directory did not come with this layer.
   absl::Status DeleteOlderBelow(BorrowedFd directory, absl::string_view path, int depth);
   absl::Status MarkOpaque(BorrowedFd directory);
+  absl::Status NeedParent();
+  // Brings a file of the layers below up into this one, as overlayfs does before it links it.
+  absl::Status CopyUp(const LayerPath& path);
   absl::StatusOr<Found> Look(BorrowedFd parent, const std::string& name) const;
   void NoteCreated(absl::string_view path);
   bool IsCreated(absl::string_view path) const;
 
   const UniqueFd root_;
   const WhiteoutStyle style_;
+  const Below below_;
   ParentDirectories parents_;
   std::vector<std::pair<std::string, struct timespec>> directory_times_;
-  absl::flat_hash_set<std::string> undescribed_;
+  bool needs_parent_ = false;
   absl::flat_hash_set<uint64_t> created_;  // hashes of paths, kDelete only
 };
 

@@ -1,6 +1,7 @@
 #include "snapshotter/store/directory_snapshotter.h"
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -69,7 +70,10 @@ absl::Status DirectorySnapshotter::Reconcile() {
       }
     }
   }));
-  for (const std::string& id : unnamed) BERTH_RETURN_IF_ERROR(directories_.Quarantine(id));
+  for (const std::string& id : unnamed) {
+    BERTH_RETURN_IF_ERROR(format_->Hide(directories_.LayerPath(id)));
+    BERTH_RETURN_IF_ERROR(directories_.Quarantine(id));
+  }
   for (const Stack& stack : missing) BERTH_RETURN_IF_ERROR(RecoverDirectory(stack));
   return directories_.RetireLeftovers(kQuarantine);
 }
@@ -151,6 +155,10 @@ absl::StatusOr<std::vector<Mount>> DirectorySnapshotter::MountsOf(const Stack& s
           "\", which is gone; remove the snapshots that use it and unpack the image again"));
     }
   }
+  for (const std::string& ancestor : layers.ancestors) {
+    BERTH_RETURN_IF_ERROR(format_->Show(ancestor))
+        << "snapshot \"" << stack.record.info.name << "\"";
+  }
   return format_->MountsOf(layers);
 }
 
@@ -174,6 +182,7 @@ absl::Status DirectorySnapshotter::MakeDirectory(const std::string& id, Kind kin
   UniqueFd parent;
   if (!parent_id.empty()) {
     BERTH_ASSIGN_OR_RETURN(parent, directories_.OpenLayer(parent_id), _ << "parent");
+    BERTH_RETURN_IF_ERROR(format_->Show(directories_.LayerPath(parent_id))) << "parent";
   }
   BERTH_ASSIGN_OR_RETURN(LayerDirectories::Staged staged, directories_.Stage(id));
   BERTH_RETURN_IF_ERROR(format_->Fill(staged.directory(), kind, parent));
@@ -181,6 +190,7 @@ absl::Status DirectorySnapshotter::MakeDirectory(const std::string& id, Kind kin
 }
 
 void DirectorySnapshotter::Abandon(const std::string& id) {
+  format_->Hide(directories_.LayerPath(id)).IgnoreError();  // as the next line
   directories_.Retire(id).IgnoreError();  // the next start finds it without a record
   reaper_->Wake();
 }
@@ -239,6 +249,9 @@ absl::StatusOr<std::vector<Mount>> DirectorySnapshotter::View(absl::string_view 
 }
 
 absl::StatusOr<Usage> DirectorySnapshotter::Seal(const std::string& id) {
+  BERTH_ASSIGN_OR_RETURN(const std::optional<Usage> frozen,
+                         format_->Freeze(directories_.LayerPath(id)));
+  if (frozen.has_value()) return *frozen;
   BERTH_ASSIGN_OR_RETURN(const UniqueFd layer, directories_.OpenLayer(id));
   BERTH_ASSIGN_OR_RETURN(const UniqueFd content, format_->OpenContent(layer));
   BERTH_ASSIGN_OR_RETURN(const Usage usage, MeasureTree(content));
@@ -261,7 +274,7 @@ absl::Status DirectorySnapshotter::Commit(absl::string_view name, absl::string_v
     BERTH_ASSIGN_OR_RETURN(commit.usage, Seal(active.directory),
                            _ << "make snapshot \"" << key << "\" durable");
   }
-  return database_.Write(
+  BERTH_RETURN_IF_ERROR(database_.Write(
       sqlite::WriteMode::kDurable, [&](sqlite::Connection& connection) -> absl::Status {
         BERTH_ASSIGN_OR_RETURN(const LayerRecord current, table_.Get(connection, key));
         if (current.number != active.number) {
@@ -270,7 +283,10 @@ absl::Status DirectorySnapshotter::Commit(absl::string_view name, absl::string_v
         }
         BERTH_RETURN_IF_ERROR(table_.Commit(connection, commit));
         return RunAlso(options.also, connection);
-      });
+      }));
+  // It is committed: what fails here is done when the layer is shown.
+  format_->Settle(directories_.LayerPath(active.directory)).IgnoreError();
+  return absl::OkStatus();
 }
 
 absl::Status DirectorySnapshotter::Remove(absl::string_view key, const RemoveOptions& options) {

@@ -5,6 +5,7 @@
 #ifndef BERTH_SNAPSHOTTER_STORE_LAYER_FORMAT_H_
 #define BERTH_SNAPSHOTTER_STORE_LAYER_FORMAT_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,22 @@ class LayerFormat {
   virtual absl::StatusOr<UniqueFd> OpenContent(BorrowedFd directory) const = 0;
 
   virtual std::vector<Mount> MountsOf(const LayerStack& stack) const = 0;
+
+  // The rest concerns backends whose committed layers have another form than active ones. `layer`
+  // is the path of a layer's directory.
+
+  // Before the record of a commit: makes the committed form, durable, beside the content, and
+  // measures it. It counts once the record is written; until then, and where it never is, the
+  // content stays what it was. Nothing: the content is the form.
+  virtual absl::StatusOr<std::optional<Usage>> Freeze(const std::string& layer) const {
+    return std::nullopt;
+  }
+  // After the record: drops what the committed form replaces. What a crash leaves is done by Show.
+  virtual absl::Status Settle(const std::string& layer) const { return absl::OkStatus(); }
+  // Makes a committed layer's content be where MountsOf says. Idempotent.
+  virtual absl::Status Show(const std::string& layer) const { return absl::OkStatus(); }
+  // Before the directory of a layer goes, whatever its state.
+  virtual absl::Status Hide(const std::string& layer) const { return absl::OkStatus(); }
 };
 
 }  // namespace berth::snapshots

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tarfile
+import time
 
 from dockerd import Dockerd
 from event_watch import EventWatch
@@ -339,3 +340,79 @@ class ImageArchivesTest(BerthTest):
         self.assertIn("Images removed: 0", self.daemon.berth("image", "prune", "-f").stdout)
         self.assertIn("Removed: busybox:latest", self.daemon.berth("image", "prune", "-a", "-f").stdout)
         self.assertEqual(self.names(), [])
+
+    def made(self, name, created, labels):
+        """Loads an image that was made at `created` and has `labels`."""
+        layer = images.Layer().add(name, os.urandom(50000)).bytes()
+        config = json.loads(images.image_config([layer], dict(images.BUSYBOX_CONFIG, Labels=labels)))
+        config["created"] = created
+        manifest = [{"Config": "c.json", "RepoTags": ["docker.io/prune/%s:1" % name], "Layers": ["l.tar"]}]
+        with tarfile.open(self.path("made.tar"), "w") as tar:
+            images.put(tar, "c.json", json.dumps(config).encode())
+            images.put(tar, "l.tar", layer)
+            images.put(tar, "manifest.json", json.dumps(manifest).encode())
+        self.daemon.berth("load", "-q", "-i", self.path("made.tar"))
+        return "docker.io/prune/%s:1" % name
+
+    def prune(self, *arguments):
+        before = set(self.names())
+        said = self.daemon.berth("image", "prune", "-f", *arguments).stdout
+        gone = before - set(self.names())
+        self.assertIn("Images removed: %d" % len(gone), said)
+        return sorted(name.split("/")[-1].split(":")[0] for name in gone)
+
+    def test_prune_takes_what_its_filters_say(self):
+        old, new = "2001-02-03T04:05:06Z", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.made("old", old, {})
+        self.made("oldkeep", old, {"keep": "yes", "stage": "prod"})
+        self.made("new", new, {"stage": "test"})
+        self.made("newkeep", new, {"keep": "no", "stage": "test"})
+        self.assertEqual(self.prune(), [])
+        self.assertEqual(self.prune("--filter", "dangling=true"), [])
+        self.assertEqual(self.prune("-a", "--filter", "label=stage=none"), [])
+        self.assertEqual(self.prune("-a", "--filter", "until=%s" % old), [])
+        self.assertEqual(self.prune("-a", "--filter", "until=24h", "--filter", "label!=keep"), ["old"])
+        self.assertEqual(self.prune("-a", "--filter", "label=stage=test", "--filter", "label!=keep=no"), ["new"])
+        # Both have the label, only one is that old.
+        self.assertEqual(self.prune("-a", "--filter", "label=keep", "--filter", "until=2002-01-01T00:00:00Z"), ["oldkeep"])
+        self.assertEqual(self.prune("--filter", "dangling=false"), ["newkeep"])
+        for bad in ("until=soon", "dangling=maybe", "colour=red", "label"):
+            refused = self.daemon.berth("image", "prune", "-f", "--filter", bad, check=False)
+            self.assertIn("is unknown", refused.stderr, bad)
+        self.forget_everything()
+
+    def test_prune_takes_dangling_images_whose_names_moved_on(self):
+        layer = self.layers(1)
+        images.docker_archive(self.path("u.tar"), "docker.io/test/u:1", layer, images.BUSYBOX_CONFIG)
+        self.daemon.berth("load", "-q", "-i", self.path("u.tar"))
+        # Nothing but a digest names it: dangling, unless a proper name has the same target.
+        target = self.target_of("docker.io/test/u:1")
+        self.ctr("images", "tag", "docker.io/test/u:1", "archive@" + target)
+        self.assertEqual(self.prune(), [])
+        self.daemon.berth("rmi", "test/u:1")
+        self.assertEqual(self.prune("--filter", "until=2002-01-01T00:00:00Z"), [])
+        self.assertIn("Images removed: 1", self.daemon.berth("image", "prune").stdout)
+        self.assertEqual(self.names(), [])
+        wait_for(lambda: self.blobs() == [], 30, "the collection")
+
+    def test_df_counts_what_images_share_once(self):
+        shared = self.layers(1)
+        for name in ("a", "b"):
+            own = images.Layer().dir("own").add("own/" + name, os.urandom(300000)).bytes()
+            images.oci_archive(self.path("df.tar"), "docker.io/df/%s:1" % name, shared + [own], images.BUSYBOX_CONFIG)
+            self.daemon.berth("load", "-q", "-i", self.path("df.tar"))
+        self.ctr("run", "-d", "docker.io/df/a:1", "user", "sleep", "1000")
+        rows = {row["name"].split("/")[-1]: row for row in json.loads(
+            self.daemon.berth("image", "df", "--format", "json").stdout)}
+        self.assertEqual(sorted(rows), ["a:1", "b:1"])
+        for row in rows.values():
+            self.assertEqual(row["size"], row["shared"] + row["unique"])
+            self.assertGreater(row["unique"], 300000)
+            self.assertLess(row["unique"], 1500000)
+            self.assertGreater(row["shared"], 400000)
+        self.assertEqual((rows["a:1"]["containers"], rows["b:1"]["containers"]), (1, 0))
+        self.assertEqual(rows["a:1"]["shared"], rows["b:1"]["shared"])
+        text = self.daemon.berth("image", "df").stdout
+        self.assertIn("Images: 2, in use: 1; together", text)
+        self.daemon.remove_everything()
+        self.forget_everything()
