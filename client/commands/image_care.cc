@@ -12,9 +12,10 @@
 #include "base/reference/reference.h"
 #include "base/status/status_macros.h"
 #include "client/commands/listing.h"
+#include "client/commands/snapshotter_choice.h"
 #include "client/commands/verbs.h"
 #include "client/sdk/container_client.h"
-#include "client/sdk/engine_client.h"
+#include "client/sdk/content_client.h"
 #include "client/sdk/image_reader.h"
 #include "client/sdk/quantities.h"
 #include "client/sdk/snapshot_client.h"
@@ -79,14 +80,79 @@ absl::StatusOr<int> ShowHistory(const Context& context, const CareArguments& arg
   return kExitOk;
 }
 
-// Blobs and unpacked layers; what several images have in common is counted once in the total.
+// What an image takes on the disk, piece by piece: blobs by digest, snapshots by name.
+using Pieces = std::map<std::string, int64_t>;
+
+// What is here: blobs of layers may have been dropped, layers not been unpacked.
+Pieces PiecesOf(const ContentClient& content, const SnapshotClient& snapshots,
+                const ImageRecord& record, const ResolvedImage* image) {
+  Pieces pieces;
+  const auto add_blob = [&](const std::string& digest) {
+    const absl::StatusOr<BlobInfo> info = content.Info(digest);
+    if (info.ok()) pieces[digest] = info->size();
+  };
+  add_blob(record.target().digest());
+  if (image == nullptr) return pieces;
+  add_blob(image->manifest_descriptor.digest());
+  add_blob(image->manifest.config.digest());
+  for (const Descriptor& layer : image->manifest.layers) add_blob(layer.digest());
+  for (size_t count = 1; count <= image->config.diff_ids.size(); ++count) {
+    const std::string chain = ChainId(image->config.diff_ids, count);
+    const absl::StatusOr<SnapshotUsage> usage = snapshots.Usage(chain);
+    if (usage.ok()) pieces[absl::StrCat("snapshot ", chain)] = usage->size_bytes;
+  }
+  return pieces;
+}
+
+struct ImageUsage {
+  ImageRecord record;
+  std::string id;
+  Pieces pieces;
+  int64_t containers = 0;
+};
+
+absl::StatusOr<std::vector<ImageUsage>> MeasureImages(const Context& context,
+                                                      const Connection& connection) {
+  BERTH_ASSIGN_OR_RETURN(const std::vector<ImageRecord> all, ImageClient(connection).List({}));
+  BERTH_ASSIGN_OR_RETURN(const std::vector<ContainerRecord> containers,
+                         ContainerClient(connection).List({}));
+  const ContentClient content(connection);
+  const SnapshotClient snapshots(connection,
+                                 ChooseSnapshotter(connection, context.options().snapshotter));
+  std::vector<ImageUsage> images;
+  for (const ImageRecord& record : all) {
+    const absl::StatusOr<ResolvedImage> image = ResolveImage(connection, record);
+    ImageUsage usage;
+    usage.record = record;
+    if (image.ok()) usage.id = image->manifest.config.digest();
+    usage.pieces = PiecesOf(content, snapshots, record, image.ok() ? &*image : nullptr);
+    for (const ContainerRecord& container : containers) {
+      usage.containers += container.image() == record.name() ? 1 : 0;
+    }
+    images.push_back(std::move(usage));
+  }
+  return images;
+}
+
 absl::StatusOr<int> ShowImageUsage(const Context& context, const CareArguments& arguments) {
   BERTH_ASSIGN_OR_RETURN(const Format format, ParseFormat(arguments.format));
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
-  ::berth::engine::v1::DiskUsageRequest request;
-  request.set_verbose(true);
-  BERTH_ASSIGN_OR_RETURN(const ::berth::engine::v1::DiskUsageResponse usage,
-                         EngineClient(connection).DiskUsage(request));
+  BERTH_ASSIGN_OR_RETURN(const std::vector<ImageUsage> images, MeasureImages(context, connection));
+  std::map<std::string, std::set<std::string>> holders;  // piece -> targets of images
+  Pieces all;
+  Pieces used;
+  for (const ImageUsage& image : images) {
+    for (const auto& [piece, size] : image.pieces) {
+      holders[piece].insert(image.record.target().digest());
+      all[piece] = size;
+      if (image.containers > 0) used[piece] = size;
+    }
+  }
+  const auto sum = [](const Pieces& pieces) {
+    int64_t bytes = 0;
+    for (const auto& [piece, size] : pieces) bytes += size;
+    return bytes;
+  };
   Listing listing;
   listing.AddColumn("NAME", "name", Listing::Fit::kMayBeCut);
   listing.AddColumn("IMAGE ID", "id");
@@ -94,21 +160,21 @@ absl::StatusOr<int> ShowImageUsage(const Context& context, const CareArguments& 
   listing.AddColumn("SHARED", "shared");
   listing.AddColumn("UNIQUE", "unique");
   listing.AddColumn("CONTAINERS", "containers");
-  const auto bytes = [](uint64_t count) {
-    return Cell(FormatBytes(static_cast<int64_t>(count)), static_cast<int64_t>(count));
-  };
-  for (const auto& item : usage.image_items()) {
-    listing.AddRow({Cell(FamiliarName(item.name()), item.name()),
-                    Cell(ShortId(item.id()), item.id()), bytes(item.size_bytes()),
-                    bytes(item.shared_bytes()), bytes(item.unique_bytes()),
-                    Cell(absl::StrCat(item.uses()), static_cast<int64_t>(item.uses()))});
+  for (const ImageUsage& image : images) {
+    int64_t unique = 0;
+    for (const auto& [piece, size] : image.pieces) unique += holders[piece].size() == 1 ? size : 0;
+    const int64_t size = sum(image.pieces);
+    listing.AddRow({Cell(FamiliarName(image.record.name()), image.record.name()),
+                    Cell(ShortId(image.id), image.id), Cell(FormatBytes(size), size),
+                    Cell(FormatBytes(size - unique), size - unique),
+                    Cell(FormatBytes(unique), unique),
+                    Cell(absl::StrCat(image.containers), image.containers)});
   }
   listing.Print(format);
-  if (format != Format::kTable) return kExitOk;
-  const auto& all = usage.images();
-  PrintText(absl::StrCat("Images: ", all.total(), ", in use: ", all.active(), "; together ",
-                         FormatBytes(static_cast<int64_t>(all.size_bytes())), ", reclaimable ",
-                         FormatBytes(static_cast<int64_t>(all.reclaimable_bytes())), "\n"));
+  if (format == Format::kTable) {
+    PrintText(absl::StrCat("Together ", FormatBytes(sum(all)), ", of which ",
+                           FormatBytes(sum(all) - sum(used)), " are no container's\n"));
+  }
   return kExitOk;
 }
 
