@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/digest/hasher.h"
 #include "base/status/status_macros.h"
+#include "proto/berth/events/v1/events.pb.h"
 #include "proto/containerd/events/task.pb.h"
 
 namespace berth::fault {
@@ -19,6 +19,28 @@ std::shared_ptr<grpc::Channel> Connect(absl::string_view socket) {
                                    grpc::InsecureChannelCredentials(), arguments);
 }
 
+std::optional<TaskEvent> EndOfProcess(const events::Envelope& envelope) {
+  TaskEvent event;
+  event.topic = envelope.topic();
+  if (event.topic == "/tasks/exit") {
+    containerd::events::TaskExit exit;
+    exit.ParseFromString(envelope.event().value());
+    event.container = exit.container_id();
+    event.process = exit.id();
+    event.status = exit.exit_status();
+    return event;
+  }
+  if (event.topic == "/tasks/delete") {
+    containerd::events::TaskDelete removed;
+    removed.ParseFromString(envelope.event().value());
+    event.container = removed.container_id();
+    event.process = removed.id();
+    event.status = removed.exit_status();
+    return event;
+  }
+  return std::nullopt;
+}
+
 template <typename Reader, typename Message, typename Each>
 absl::Status ReadAllOf(Reader reader, Message message, Each each) {
   while (reader->Read(&message)) each(message);
@@ -27,10 +49,40 @@ absl::Status ReadAllOf(Reader reader, Message message, Each each) {
 
 }  // namespace
 
-FaultClient::FaultClient(absl::string_view socket, absl::string_view ns)
-    : FaultClient(Connect(socket), ns) {}
+std::string EventHistory::cursor() const {
+  const absl::MutexLock lock(&mutex_);
+  return cursor_;
+}
 
-FaultClient::FaultClient(std::shared_ptr<grpc::Channel> channel, absl::string_view ns)
+void EventHistory::Add(std::string cursor, const std::optional<TaskEvent>& event) {
+  const absl::MutexLock lock(&mutex_);
+  cursor_ = std::move(cursor);
+  if (event.has_value()) events_.push_back(*event);
+}
+
+void EventHistory::AddGap(std::string description) {
+  const absl::MutexLock lock(&mutex_);
+  gaps_.push_back(std::move(description));
+}
+
+std::vector<TaskEvent> EventHistory::Of(const std::string& container) const {
+  const absl::MutexLock lock(&mutex_);
+  std::vector<TaskEvent> found;
+  std::copy_if(events_.begin(), events_.end(), std::back_inserter(found),
+               [&](const TaskEvent& event) { return event.container == container; });
+  return found;
+}
+
+std::vector<std::string> EventHistory::TakeGaps() {
+  const absl::MutexLock lock(&mutex_);
+  return std::exchange(gaps_, {});
+}
+
+FaultClient::FaultClient(absl::string_view socket, absl::string_view ns, EventHistory& history)
+    : FaultClient(Connect(socket), ns, history) {}
+
+FaultClient::FaultClient(std::shared_ptr<grpc::Channel> channel, absl::string_view ns,
+                         EventHistory& history)
     : containers_stub(channel),
       content_stub(channel),
       diff_stub(channel),
@@ -42,6 +94,7 @@ FaultClient::FaultClient(std::shared_ptr<grpc::Channel> channel, absl::string_vi
       tasks_stub(channel),
       version_stub(channel),
       ns_(ns),
+      history_(history),
       listener_([this] { Listen(); }) {}
 
 FaultClient::~FaultClient() {
@@ -57,39 +110,22 @@ void FaultClient::Prepare(grpc::ClientContext& context, absl::string_view lease,
 }
 
 void FaultClient::Listen() {
+  listening_.AddMetadata("berth-event-cursor", history_.cursor());
   const auto reader = events_stub.Subscribe(&listening_, events::SubscribeRequest());
   events::Envelope envelope;
   while (reader->Read(&envelope)) {
-    if (envelope.namespace_() != ns_ || !absl::StartsWith(envelope.topic(), "/tasks/")) continue;
-    TaskEvent event;
-    event.topic = envelope.topic();
-    if (event.topic == "/tasks/exit") {
-      containerd::events::TaskExit exit;
-      exit.ParseFromString(envelope.event().value());
-      event.container = exit.container_id();
-      event.process = exit.id();
-      event.status = exit.exit_status();
-    } else if (event.topic == "/tasks/delete") {
-      containerd::events::TaskDelete removed;
-      removed.ParseFromString(envelope.event().value());
-      event.container = removed.container_id();
-      event.process = removed.id();
-      event.status = removed.exit_status();
-    } else {
-      continue;
+    // The cursor is a field that containerd's message does not have.
+    berth::events::v1::ResumableEnvelope resumable;
+    resumable.ParseFromString(envelope.SerializeAsString());
+    if (envelope.topic() == "/berth/events/gap") {
+      berth::events::v1::Gap gap;
+      gap.ParseFromString(envelope.event().value());
+      history_.AddGap(gap.ShortDebugString());
     }
-    const absl::MutexLock lock(&mutex_);
-    events_.push_back(std::move(event));
+    const bool ours = envelope.namespace_() == ns_;
+    history_.Add(resumable.cursor(), ours ? EndOfProcess(envelope) : std::nullopt);
   }
   (void)reader->Finish();  // the daemon was killed
-}
-
-std::vector<TaskEvent> FaultClient::Events(const std::string& container) const {
-  const absl::MutexLock lock(&mutex_);
-  std::vector<TaskEvent> found;
-  std::copy_if(events_.begin(), events_.end(), std::back_inserter(found),
-               [&](const TaskEvent& event) { return event.container == container; });
-  return found;
 }
 
 absl::StatusOr<std::string> FaultClient::WriteBlob(

@@ -8,6 +8,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -54,9 +55,30 @@ struct TaskEvent {
   uint32_t status = 0;
 };
 
+// The ends of processes that any daemon of this root published, each once, as a subscriber hears of
+// them that resumes where the last one was cut off. Thread-safe; outlives the clients that fill it.
+class EventHistory {
+ public:
+  // Where the next subscription begins.
+  std::string cursor() const;
+  // In order; `event` may be of no interest.
+  void Add(std::string cursor, const std::optional<TaskEvent>& event);
+  // The log could not tell of some events: a finding.
+  void AddGap(std::string description);
+  std::vector<TaskEvent> Of(const std::string& container) const;
+  std::vector<std::string> TakeGaps();
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::string cursor_ ABSL_GUARDED_BY(mutex_) = "oldest";
+  std::vector<TaskEvent> events_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> gaps_ ABSL_GUARDED_BY(mutex_);
+};
+
 class FaultClient {
  public:
-  FaultClient(absl::string_view socket, absl::string_view ns);
+  // `history` outlives it.
+  FaultClient(absl::string_view socket, absl::string_view ns, EventHistory& history);
   ~FaultClient();
 
   const std::string& ns() const { return ns_; }
@@ -76,8 +98,9 @@ class FaultClient {
       const std::vector<std::pair<std::string, std::string>>& labels = {});
   absl::StatusOr<uint32_t> Wait(const std::string& container, const std::string& exec_id,
                                 absl::Duration timeout);
-  // What was published since this client came, of tasks.
-  std::vector<TaskEvent> Events(const std::string& container) const;
+  std::vector<TaskEvent> Events(const std::string& container) const {
+    return history_.Of(container);
+  }
   // Every name of every kind of object in the namespace, "kind name".
   absl::StatusOr<std::vector<std::string>> Names();
 
@@ -93,14 +116,13 @@ class FaultClient {
   containerd::services::version::v1::Version::Stub version_stub;
 
  private:
-  explicit FaultClient(std::shared_ptr<grpc::Channel> channel, absl::string_view ns);
+  FaultClient(std::shared_ptr<grpc::Channel> channel, absl::string_view ns, EventHistory& history);
   void Prepare(grpc::ClientContext& context, absl::string_view lease, absl::Duration timeout) const;
   void Listen();
 
   const std::string ns_;
+  EventHistory& history_;
   grpc::ClientContext listening_;
-  mutable absl::Mutex mutex_;
-  std::vector<TaskEvent> events_ ABSL_GUARDED_BY(mutex_);
   std::thread listener_;
 };
 

@@ -90,6 +90,7 @@ class Harness {
   Place place_;
   SyscallTracer tracer_;
   pid_t daemon_ = -1;
+  EventHistory history_;
   std::unique_ptr<FaultClient> client_;
   std::set<std::string> base_;
   Report report_;
@@ -144,7 +145,8 @@ absl::Status Harness::StartDaemon(std::mt19937_64& random, std::string& recovery
       return absl::InternalError(
           absl::StrCat("berthd does not start: see ", place_.directory, "/daemon.log"));
     }
-    client_ = std::make_unique<FaultClient>(socket, place_.ns);
+    client_.reset();  // its listener has noted how far it came
+    client_ = std::make_unique<FaultClient>(socket, place_.ns, history_);
     return WaitUntilAnswered();
   }
   return absl::OkStatus();
@@ -335,17 +337,15 @@ absl::Status Harness::KillOnce(int number) {
   std::string what_happened = absl::StrCat(victims.daemon ? "berthd" : "",
                                            victims.shim ? " shim" : "", " at ", step, ":", point);
   Findings findings;
-  std::unique_ptr<FaultClient> before;
   if (victims.daemon) {
-    before = std::move(client_);
     std::string recovery_point;
     BERTH_RETURN_IF_ERROR(StartDaemon(random, recovery_point))
         << "kill " << number << ", " << what_happened;
     if (!recovery_point.empty()) absl::StrAppend(&what_happened, ", then at ", recovery_point);
   }
-  FaultClient& then = before != nullptr ? *before : *client_;
-  BERTH_RETURN_IF_ERROR(Work([&] { scenario->Verify(then, *client_, victims, findings); }))
+  BERTH_RETURN_IF_ERROR(Work([&] { scenario->Verify(*client_, victims, findings); }))
       << "kill " << number << ", " << what_happened;
+  for (const std::string& gap : history_.TakeGaps()) findings.lost_exits.push_back(gap);
   BERTH_RETURN_IF_ERROR(CheckNothingIsLeft(findings)) << "kill " << number << ", " << what_happened;
   Note(number, *scenario, what_happened, findings);
   return absl::OkStatus();

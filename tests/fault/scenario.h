@@ -45,10 +45,8 @@ class Scenario {
 
   // Goes on until the end or the first error.
   absl::Status Run(FaultClient& client);
-  // `before` is the client of the daemon under which the kill happened; the same as `client` when
-  // only a shim was killed. Removes everything that is left, by the API.
-  virtual void Verify(FaultClient& before, FaultClient& client, Victims victims,
-                      Findings& findings) = 0;
+  // Removes everything that is left, by the API.
+  virtual void Verify(FaultClient& client, Victims victims, Findings& findings) = 0;
 
   const std::string& id() const { return id_; }
   // The name of the step that was under way, or "end".

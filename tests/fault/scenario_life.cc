@@ -28,10 +28,13 @@ using containerd::v1::types::PAUSED;
 using containerd::v1::types::RUNNING;
 using containerd::v1::types::STOPPED;
 
-bool HasDelete(const std::vector<TaskEvent>& published) {
-  return std::any_of(published.begin(), published.end(), [](const TaskEvent& event) {
-    return event.topic == "/tasks/delete" && event.process != kExec;
-  });
+enum class Whose { kFirst, kExec };
+
+int CountOf(const std::vector<TaskEvent>& published, absl::string_view topic, Whose whose) {
+  return static_cast<int>(
+      std::count_if(published.begin(), published.end(), [&](const TaskEvent& event) {
+        return event.topic == topic && (event.process == kExec) == (whose == Whose::kExec);
+      }));
 }
 
 class LifeScenario : public Scenario {
@@ -43,8 +46,7 @@ class LifeScenario : public Scenario {
     AddSteps();
   }
   const char* kind() const override { return "life"; }
-  void Verify(FaultClient& before, FaultClient& client, Victims victims,
-              Findings& findings) override;
+  void Verify(FaultClient& client, Victims victims, Findings& findings) override;
 
  private:
   using Status = absl::Status;
@@ -63,8 +65,9 @@ class LifeScenario : public Scenario {
   void VerifyRecords(FaultClient& client, Findings& findings);
   void VerifyRunsOn(FaultClient& client, Findings& findings);
   void VerifyExit(FaultClient& client, Findings& findings);
-  void VerifyLostShim(FaultClient& before, FaultClient& client, Victims victims,
-                      Findings& findings);
+  void VerifyLostShim(FaultClient& client, Findings& findings);
+  void VerifyEvents(FaultClient& client, Victims victims, Findings& findings);
+  void VerifyEvent(const TaskEvent& event, Victims victims, Findings& findings);
   void Remove(FaultClient& client, Findings& findings);
 
   bool with_exec_ = false;
@@ -319,8 +322,7 @@ void LifeScenario::VerifyExit(FaultClient& client, Findings& findings) {
   }
 }
 
-void LifeScenario::VerifyLostShim(FaultClient& before, FaultClient& client, Victims victims,
-                                  Findings& findings) {
+void LifeScenario::VerifyLostShim(FaultClient& client, Findings& findings) {
   const absl::Time deadline = absl::Now() + kPatience;
   absl::Status gone;
   do {
@@ -329,28 +331,45 @@ void LifeScenario::VerifyLostShim(FaultClient& before, FaultClient& client, Vict
   if (!absl::IsNotFound(gone)) {
     findings.leaks.push_back(absl::StrCat("the task of a lost shim stays: ", gone.message()));
   }
-  if (victims.daemon || !Acknowledged("create")) return;
-  // They were published before the task went, and may still be on their way to us.
+}
+
+void LifeScenario::VerifyEvent(const TaskEvent& event, Victims victims, Findings& findings) {
+  const std::string what = absl::StrCat(event.topic, " with status ", event.status);
+  if (event.process == kExec) {
+    // What a lost shim's container does to its processes is another matter.
+    if (event.status == kExecCode || (event.status == kKilled && victims.shim)) return;
+    findings.wrong_statuses.push_back(absl::StrCat("exec: ", what));
+    return;
+  }
+  const bool stopped_kindly = Attempted("kill") || !victims.shim;  // by Verify at the latest
+  const bool killed = victims.shim || !Acknowledged("start");
+  const bool right = event.status == kExitCode ? stopped_kindly : event.status == kKilled && killed;
+  const bool known = Acknowledged("wait") && event.status != kExitCode;
+  if (!right || known) findings.wrong_statuses.push_back(what);
+}
+
+// Whoever was killed, subscribers that come back hear of every end of what was created.
+void LifeScenario::VerifyEvents(FaultClient& client, Victims victims, Findings& findings) {
+  if (!Acknowledged("create")) return;
+  const bool exec_ends = Acknowledged("exec-start") && !victims.shim;
+  // What was published may still be on its way to us.
   const absl::Time late = absl::Now() + kEventPatience;
   std::vector<TaskEvent> published;
+  int exits = 0, deletes = 0, execs = 0;
   do {
-    published = before.Events(id());
-    // The question after the task sets the pace.
-  } while (!HasDelete(published) && absl::Now() < late && !Get(client).ok());
-  int exits = 0, deletes = 0;
-  for (const TaskEvent& event : published) {
-    if (event.process == kExec) continue;
-    if (event.topic == "/tasks/delete") ++deletes;
-    if (event.topic != "/tasks/exit") continue;
-    ++exits;
-    const bool right = event.status == kExitCode ? Attempted("kill") : event.status == kKilled;
-    const bool known = Acknowledged("wait") && event.status != kExitCode;
-    if (!right || known) findings.wrong_statuses.push_back(absl::StrCat("exit ", event.status));
-  }
+    published = client.Events(id());
+    exits = CountOf(published, "/tasks/exit", Whose::kFirst);
+    deletes = CountOf(published, "/tasks/delete", Whose::kFirst);
+    execs = CountOf(published, "/tasks/exit", Whose::kExec);
+    if (exits > 0 && deletes > 0 && (execs > 0 || !exec_ends)) break;
+    // This question sets the pace.
+  } while (absl::Now() < late && !Get(client).ok());
+  for (const TaskEvent& event : published) VerifyEvent(event, victims, findings);
   if (exits == 0) findings.lost_exits.push_back("no exit event");
   if (deletes == 0) findings.lost_exits.push_back("no delete event");
-  // A shim that was killed between an acknowledgement and its note of it leaves the event to be
-  // told twice, with the same status (docs/formats/shim.md); never more often.
+  if (exec_ends && execs == 0) findings.lost_exits.push_back("no exit event of the exec");
+  // A kill between an acknowledgement and the note of it leaves the event to be told twice, with
+  // the same status (docs/formats/shim.md); never more often.
   if (exits > 2) findings.wrong_statuses.push_back(absl::StrCat(exits, " exit events"));
   if (deletes > 2) findings.wrong_statuses.push_back(absl::StrCat(deletes, " delete events"));
 }
@@ -372,12 +391,12 @@ void LifeScenario::Remove(FaultClient& client, Findings& findings) {
         client.Call(client.snapshots_stub, &snapshots::Snapshots::Stub::Remove, snapshot, &empty));
 }
 
-void LifeScenario::Verify(FaultClient& before, FaultClient& client, Victims victims,
-                          Findings& findings) {
+void LifeScenario::Verify(FaultClient& client, Victims victims, Findings& findings) {
   VerifyRecords(client, findings);
-  if (victims.shim) VerifyLostShim(before, client, victims, findings);
+  if (victims.shim) VerifyLostShim(client, findings);
   if (!victims.shim) VerifyRunsOn(client, findings);
   VerifyExit(client, findings);
+  VerifyEvents(client, victims, findings);
   Remove(client, findings);
   // The id can be used again: a whole life, undisturbed.
   if (!again_) return;

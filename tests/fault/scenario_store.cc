@@ -54,7 +54,7 @@ class StoreScenario : public Scenario {
  public:
   using Scenario::Scenario;
 
-  void Verify(FaultClient&, FaultClient& client, Victims, Findings& findings) override {
+  void Verify(FaultClient& client, Victims, Findings& findings) override {
     VerifyAcknowledged(client, findings);
     // The whole of it again, under the same names: nothing is "reserved" by the one that died.
     if (const absl::Status again = Run(client); !again.ok()) {
