@@ -24,6 +24,7 @@
 #include "absl/time/time.h"
 #include "base/loop/loop.h"
 #include "base/os/unique_fd.h"
+#include "shim/launch/any_container.h"
 #include "shim/rootfs/rootfs_mount.h"
 
 namespace berth::launch {
@@ -42,7 +43,6 @@ struct Stdio {
 enum class CgroupDriver { kCgroupfs, kSystemd };
 enum class RootSwitch { kPivotRoot, kMoveMount };  // kMoveMount: runc's --no-pivot
 enum class Keyring { kNew, kInherit };
-enum class KillScope { kInit, kAll };
 // What a seccomp or OOM-score wish gets that this host refuses for lack of CAP_SYS_RESOURCE.
 enum class OomScorePolicy { kClamp, kStrict };
 
@@ -107,13 +107,10 @@ struct StepTime {
   int64_t nanoseconds;
 };
 
-class Container {
+class Container final : public AnyContainer {
  public:
-  using Done = absl::AnyInvocable<void(absl::Status)>;
-  using ExecDone = absl::AnyInvocable<void(absl::StatusOr<ExecProcess>)>;
-
   explicit Container(Loop& loop);
-  ~Container();
+  ~Container() override;
   Container(const Container&) = delete;
   Container& operator=(const Container&) = delete;
 
@@ -121,9 +118,9 @@ class Container {
   // and createContainer hooks and stops before the program: `done(OK)` is OCI's "created". Errors:
   // INVALID_ARGUMENT with the JSON path for a bad spec, UNIMPLEMENTED for what the kernel lacks,
   // DEADLINE_EXCEEDED, CANCELLED, else as errno says. After an error there is nothing to clean up.
-  void Create(CreateOptions options, Done done);
+  void Create(CreateOptions options, Done done) override;
   // Aborts a Create in progress, whose `done` gets CANCELLED once all is undone. Else no effect.
-  void Cancel();
+  void Cancel() override;
 
   // With a start_listener: from now on init lives on without this process. One that dies before
   // this call takes its init with it.
@@ -132,46 +129,46 @@ class Container {
   // Runs the startContainer hooks, the program, then the poststart hooks. Errors:
   // FAILED_PRECONDITION when not created; NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT saying why
   // the program cannot run. The process then ends and is reaped by the caller as after any exit.
-  void Start(Done done);
+  void Start(Done done) override;
   // Starts a further process in the container. Errors: FAILED_PRECONDITION when init has ended.
-  void Exec(ExecOptions options, ExecDone done);
+  void Exec(ExecOptions options, ExecDone done) override;
 
   // Valid from `done(OK)` of Create. init is a child of this process; the caller reaps it.
-  pid_t init_pid() const;
-  BorrowedFd init_pidfd() const;
-  uint64_t init_start_time_ticks() const;
+  pid_t init_pid() const override;
+  BorrowedFd init_pidfd() const override;
+  uint64_t init_start_time_ticks() const override;
   bool terminal() const;
   // Of the specification: what a record of the container shows.
   const std::string& oci_version() const;
   const std::string& annotations_json() const;
   const std::string& root_path() const;  // absolute
   // The master of init's terminal, once; invalid when there is none.
-  UniqueFd TakeConsole();
+  UniqueFd TakeConsole() override;
   // Absolute directories, one per hierarchy; for the journal and CleanupFromRecord.
-  const std::vector<std::string>& cgroup_paths() const;
+  const std::vector<std::string>& cgroup_paths() const override;
   // The timings of the last create, start or exec.
-  const std::vector<StepTime>& latency() const;
+  const std::vector<StepTime>& latency() const override;
   // Things that were ignored on purpose (a clamped oom_score_adj, a failing poststop hook), each a
   // line for the log. Emptied by the call.
-  std::vector<std::string> TakeWarnings();
+  std::vector<std::string> TakeWarnings() override;
 
   // Signals init by pidfd, or every process of the cgroup. Errors: NOT_FOUND "process already
   // finished".
-  absl::Status Kill(int signal, KillScope scope);
-  void Pause(Done done);
-  void Resume(Done done);
+  absl::Status Kill(int signal, KillScope scope) override;
+  void Pause(Done done) override;
+  void Resume(Done done) override;
   // `resources_json`: an OCI LinuxResources object.
-  absl::Status Update(absl::string_view resources_json);
-  absl::StatusOr<StatsAny> Stats() const;
+  absl::Status Update(absl::string_view resources_json) override;
+  absl::StatusOr<StatsAny> Stats() const override;
   // Every process of the container as seen from here.
-  absl::StatusOr<std::vector<pid_t>> Pids() const;
+  absl::StatusOr<std::vector<pid_t>> Pids() const override;
   // Calls `on_oom` for each OOM kill in the container's cgroup from now on, until Cleanup.
-  absl::Status WatchOom(absl::AnyInvocable<void()> on_oom);
+  absl::Status WatchOom(absl::AnyInvocable<void()> on_oom) override;
 
   // Kills what is left, removes the cgroup, drops the rootfs in a short-lived child, runs poststop
   // hooks. Idempotent: a second call after an error resumes. Init should have been reaped (if it
   // has not, it is killed and left for the caller to reap).
-  void Cleanup(Done done);
+  void Cleanup(Done done) override;
 
   // Starts a container that another process created with a start_listener bound at `socket_path`,
   // and runs its poststart hooks. Blocks while hooks run. Errors: as Start.

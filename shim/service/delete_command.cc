@@ -18,6 +18,7 @@
 #include "base/status/status_macros.h"
 #include "proto/containerd/task/v2/task.pb.h"
 #include "shim/launch/container.h"
+#include "shim/launch/foreign_container.h"
 #include "shim/service/timestamp.h"
 
 namespace berth::service {
@@ -97,6 +98,7 @@ absl::Status RunDelete(const Arguments& arguments) {
   }
   // A damaged journal still leaves the bundle to go by.
   BERTH_RETURN_IF_ERROR(launch::Container::CleanupFromRecord(record, kCleanupTimeout));
+  BERTH_RETURN_IF_ERROR(launch::CleanupForeign(*bundle, kCleanupTimeout));
   RemoveSocket(*bundle);
   return Answer(pid, status, exited_at);
 }

@@ -18,6 +18,7 @@
 #include "proto/containerd/events/task.pb.h"
 #include "shim/io/target.h"
 #include "shim/launch/clone.h"
+#include "shim/launch/foreign_container.h"
 #include "shim/service/timestamp.h"
 
 namespace berth::service {
@@ -35,7 +36,7 @@ LiveTask::LiveTask(ShimContext& context, CreateSpec spec, std::unique_ptr<journa
       spec_(std::move(spec)),
       task_(spec_.id, spec_.stdio),
       journal_(std::move(journal)),
-      container_(std::make_unique<launch::Container>(context.loop)),
+      container_(MakeContainer()),
       stdio_(spec_.stdio) {
   members_[""] = std::make_unique<Member>();
 }
@@ -51,6 +52,17 @@ LiveTask::~LiveTask() {
 
 // --- Create
 // ---------------------------------------------------------------------------------------
+
+std::unique_ptr<launch::AnyContainer> LiveTask::MakeContainer() const {
+  if (spec_.options.binary.empty()) return std::make_unique<launch::Container>(context_.loop);
+  launch::ForeignRuntime runtime;
+  runtime.binary = spec_.options.binary;
+  runtime.root = absl::StrCat(
+      spec_.options.root.empty() ? launch::DefaultForeignRoot(spec_.bundle) : spec_.options.root,
+      "/", context_.namespace_name);
+  runtime.systemd_cgroup = spec_.options.cgroups == RuntimeOptions::Cgroups::kSystemd;
+  return std::make_unique<launch::ForeignContainer>(context_.loop, std::move(runtime));
+}
 
 std::unique_ptr<io::AttachHub> LiveTask::MakeHub(const task::Stdio& stdio) const {
   auto input = io::AttachHub::Input::kNone;

@@ -127,6 +127,7 @@ class LiveTask {
     std::optional<std::pair<uint16_t, uint16_t>> size;  // asked for before there was a terminal
   };
 
+  std::unique_ptr<launch::AnyContainer> MakeContainer() const;
   Member& member(const std::string& exec_id) { return *members_.at(exec_id); }
   std::unique_ptr<io::AttachHub> MakeHub(const task::Stdio& stdio) const;
   std::unique_ptr<io::ProcessIo> MakeIo(const task::Stdio& stdio, io::AttachHub& hub) const;
@@ -187,7 +188,7 @@ class LiveTask {
   const CreateSpec spec_;
   task::Task task_;
   std::shared_ptr<journal::Writer> journal_;  // acknowledgements may outlive the task
-  std::unique_ptr<launch::Container> container_;
+  std::unique_ptr<launch::AnyContainer> container_;
   task::Stdio stdio_;  // of this generation
   enum class CreatePhase {
     kStreams,

@@ -124,8 +124,8 @@ void LiveTask::ForgetExecs() {
   }
   // These may be on the stack, below us.
   context_.loop.Post([old = std::make_shared<decltype(members_)>(std::move(members_))] {});
-  context_.loop.Post(
-      [old = std::shared_ptr<launch::Container>(std::move(container_))]() mutable { old.reset(); });
+  context_.loop.Post([old = std::shared_ptr<launch::AnyContainer>(
+                          std::move(container_))]() mutable { old.reset(); });
   members_.clear();
 }
 
@@ -141,7 +141,7 @@ void LiveTask::NextGeneration() {
     });
   }
   ForgetExecs();
-  container_ = std::make_unique<launch::Container>(context_.loop);
+  container_ = MakeContainer();
   auto init = std::make_unique<Member>();
   init->record.generation = ++generation_;
   members_[""] = std::move(init);

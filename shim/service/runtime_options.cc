@@ -26,11 +26,11 @@ absl::StatusOr<RuntimeOptions> DecodeRuntimeOptions(const google::protobuf::Any&
         absl::StrCat("malformed runtime options of type ", any.type_url()));
   }
   const absl::string_view binary = BaseName(message.binary_name());
+  // runc's base name in whatever directory means this program; another name for the same file does
+  // not, so that a client can have runc itself.
   if (!binary.empty() && binary != "runc" && binary != "berth-runtime") {
-    return absl::UnimplementedError(absl::StrCat(
-        "runtime option BinaryName \"", message.binary_name(),
-        "\": this shim runs containers itself and drives no other runtime; leave BinaryName empty, "
-        "or name a shim that drives it as the runtime"));
+    options.binary = message.binary_name();
+    options.root = message.root();
   }
   if (message.no_pivot_root()) options.pivot = RuntimeOptions::Pivot::kNo;
   if (message.no_new_keyring()) options.new_keyring = RuntimeOptions::NewKeyring::kNo;

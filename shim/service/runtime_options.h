@@ -16,13 +16,14 @@ struct RuntimeOptions {
   enum class Pivot { kYes, kNo } pivot = Pivot::kYes;
   enum class NewKeyring { kYes, kNo } new_keyring = NewKeyring::kYes;
   enum class Cgroups { kFilesystem, kSystemd } cgroups = Cgroups::kFilesystem;
+  std::string binary;  // of another runtime, a name or a path; empty: this program's own
+  std::string root;    // where that one keeps its records; empty: its place below the state
   std::string shim_cgroup;
   uint32_t io_uid = 0;
   uint32_t io_gid = 0;
 };
 
-// An absent Any gives the defaults. Errors: INVALID_ARGUMENT for bytes that are no options;
-// UNIMPLEMENTED for a BinaryName that means another runtime than this shim's own.
+// An absent Any gives the defaults. Errors: INVALID_ARGUMENT for bytes that are no options.
 absl::StatusOr<RuntimeOptions> DecodeRuntimeOptions(const google::protobuf::Any& any);
 
 }  // namespace berth::service
