@@ -237,10 +237,11 @@ void ForeignContainer::Create(CreateOptions options, Done done) {
   }
 }
 
-absl::StatusOr<bool> ForeignContainer::WantsTerminal(const std::string& process_json,
-                                                     bool is_config) const {
-  BERTH_ASSIGN_OR_RETURN(const auto document, json::Document::Parse(process_json));
-  const json::Value process = is_config ? document.root().Find("process") : document.root();
+absl::StatusOr<bool> ForeignContainer::WantsTerminal(const std::string& json,
+                                                     Document which) const {
+  BERTH_ASSIGN_OR_RETURN(const auto document, json::Document::Parse(json));
+  const json::Value process =
+      which == Document::kConfig ? document.root().Find("process") : document.root();
   return process.Find("terminal").kind() == json::Kind::kTrue;
 }
 
@@ -249,7 +250,7 @@ void ForeignContainer::RunCreate() {
   std::shared_ptr<Console> console;
   const auto config = ReadFile(File("config.json"), kConfigLimitBytes);
   if (!config.ok()) return FailCreate(config.status());
-  const auto terminal = WantsTerminal(*config, true);
+  const auto terminal = WantsTerminal(*config, Document::kConfig);
   if (!terminal.ok()) return FailCreate(terminal.status());
   RuntimeInvocation invocation;
   invocation.arguments = {"create", "--bundle", bundle_, "--pid-file", File("runtime.pid")};
@@ -387,7 +388,7 @@ void ForeignContainer::Exec(ExecOptions options, ExecDone done) {
       done(std::move(status));
     });
   };
-  const auto terminal = WantsTerminal(options.process_json, false);
+  const auto terminal = WantsTerminal(options.process_json, Document::kProcess);
   if (!terminal.ok()) return fail(terminal.status());
   const absl::Status written = ReplaceFileAt(BorrowedFd(AT_FDCWD), files + ".json",
                                              options.process_json, 0600, Durability::kUnsynced);

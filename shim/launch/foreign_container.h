@@ -70,7 +70,8 @@ class ForeignContainer final : public AnyContainer {
     Stdio stdio;
   };
 
-  absl::StatusOr<bool> WantsTerminal(const std::string& process_json, bool is_config) const;
+  enum class Document { kConfig, kProcess };
+  absl::StatusOr<bool> WantsTerminal(const std::string& json, Document which) const;
   void RunCreate();
   void Created(absl::Status status, Console* console);
   absl::Status TakeInit(Console* console);

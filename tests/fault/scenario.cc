@@ -6,20 +6,17 @@ namespace berth::fault {
 
 absl::Status Scenario::Run(FaultClient& client) {
   for (Step& step : steps_) {
+    under_way_ = &step;
     step.attempted = true;
     const absl::Status status = step.action(client);
     if (!status.ok()) return status;
     step.acknowledged = true;
   }
+  under_way_ = nullptr;
   return absl::OkStatus();
 }
 
-std::string Scenario::under_way() const {
-  for (const Step& step : steps_) {
-    if (!step.acknowledged) return step.name;
-  }
-  return "end";
-}
+std::string Scenario::under_way() const { return under_way_ != nullptr ? under_way_->name : "end"; }
 
 const Scenario::Step* Scenario::Find(absl::string_view name) const {
   const auto found = std::find_if(steps_.begin(), steps_.end(),

@@ -49,7 +49,7 @@ class Scenario {
   virtual void Verify(FaultClient& client, Victims victims, Findings& findings) = 0;
 
   const std::string& id() const { return id_; }
-  // The name of the step that was under way, or "end".
+  // The name of the step that was under way when the last run broke off, or "end".
   std::string under_way() const;
 
  protected:
@@ -71,6 +71,7 @@ class Scenario {
 
   const std::string id_;
   std::vector<Step> steps_;
+  const Step* under_way_ = nullptr;  // of the last run; null: it came to its end
 };
 
 // create, start, exec, pause, resume, kill, wait, delete of one container.

@@ -56,6 +56,13 @@ class StoreScenario : public Scenario {
 
   void Verify(FaultClient& client, Victims, Findings& findings) override {
     VerifyAcknowledged(client, findings);
+    // What is being collected would be found by the next steps, and vanish under them.
+    if (Attempted("gc")) {
+      const absl::Status collected = Collect(client);
+      if (!collected.ok()) {
+        findings.lost_objects.push_back(absl::StrCat("collect: ", collected.message()));
+      }
+    }
     // The whole of it again, under the same names: nothing is "reserved" by the one that died.
     if (const absl::Status again = Run(client); !again.ok()) {
       findings.lost_objects.push_back(absl::StrCat("again: ", under_way(), ": ", again.message()));
@@ -82,6 +89,11 @@ class StoreScenario : public Scenario {
     request.set_sync(true);
     google::protobuf::Empty empty;
     return OrGone(client.Call(client.leases_stub, &leases::Leases::Stub::Delete, request, &empty));
+  }
+  // All that nothing refers to is gone afterwards.
+  absl::Status Collect(FaultClient& client) {
+    BERTH_RETURN_IF_ERROR(CreateLease(client));
+    return DeleteLease(client);
   }
   absl::Status DeleteImage(FaultClient& client) {
     images::DeleteImageRequest request;
@@ -190,10 +202,7 @@ class ImageScenario : public StoreScenario {
     Add("unlease", [this](FaultClient& client) { return DeleteLease(client); });
     Add("gc", [this](FaultClient& client) { return DeleteImage(client); });
     // Anything of a lease that went before its image was there.
-    Add("gc-again", [this](FaultClient& client) -> absl::Status {
-      BERTH_RETURN_IF_ERROR(CreateLease(client));
-      return DeleteLease(client);
-    });
+    Add("gc-again", [this](FaultClient& client) { return Collect(client); });
   }
   void AddBlob(const char* name, const std::string& bytes,
                std::vector<std::pair<std::string, std::string>> labels) {

@@ -30,8 +30,12 @@ class ForeignRuntimeBase(BerthTest):
         cls.program = cls.directory + "/other-" + cls.binary
         # It notes each call and is then the runtime itself.
         with open(cls.program, "w") as file:
-            file.write('#!/bin/sh\necho "$@" >> %s/calls\nexec %s "$@"\n' % (cls.directory, shutil.which(cls.binary)))
+            file.write('#!/bin/sh\necho "$@" >> %s/calls\n%s' % (cls.directory, cls.command()))
         os.chmod(cls.program, 0o755)
+
+    @classmethod
+    def command(cls):
+        return 'exec %s "$@"\n' % shutil.which(cls.binary)
 
     def calls(self):
         try:
@@ -54,7 +58,8 @@ class Cases:
     def test_output_input_and_exit_codes(self):
         self.assertEqual(self.once("echo", "hi").stdout, "hi\n")
         self.assertEqual(self.once("sh", "-c", "echo bad >&2; exit 42", check=False).returncode, 42)
-        self.assertEqual(self.once("cat", input="typed").stdout, "typed")
+        # ctr may miss the end of a short input: the container does not wait for it.
+        self.assertEqual(self.once("sh", "-c", "read line; echo got $line", input="typed\n").stdout, "got typed\n")
         self.assertIn(" create --bundle ", self.calls())
 
     def test_a_program_that_is_not_there(self):
@@ -115,7 +120,7 @@ class Cases:
         self.assertEqual(self.daemon.tasks()[lasting], (pid, "RUNNING"))
         self.assertEqual(self.daemon.tasks()[name][1], "STOPPED")
         self.assertEqual(self.out("tasks", "exec", "--exec-id", "e", lasting, "echo", "still"), "still\n")
-        self.assertEqual(self.ctr("tasks", "rm", name, check=False).returncode, 7)
+        self.assertIn("exit code 7", self.ctr("tasks", "rm", name).stderr)
 
     def ending(self, name):
         path = "%s/io.containerd.runtime.v2.task/%s/%s/init.pid" % (self.daemon.state, self.daemon.namespace, name)
@@ -150,6 +155,18 @@ class Cases:
 @unittest.skipUnless(shutil.which("crun"), "crun is not installed")
 class CrunTest(Cases, ForeignRuntimeBase):
     binary = "crun"
+
+    @classmethod
+    def command(cls):
+        # crun refuses a host that has controllers in version 2 beside version 1: it is not shown that mount there.
+        plain = super().command()
+        try:
+            with open("/sys/fs/cgroup/unified/cgroup.controllers") as file:
+                hybrid = file.read().strip()
+        except FileNotFoundError:
+            return plain
+        hidden = "exec unshare -m sh -c 'umount /sys/fs/cgroup/unified; exec \"$0\" \"$@\"' %s \"$@\"\n" % shutil.which(cls.binary)
+        return hidden if hybrid else plain
 
     def test_berth_run_with_another_runtime(self):
         missing = self.ctr("run", "--rm", "--runc-binary", "no-such-runtime", BUSYBOX, self.name(), "true", check=False)

@@ -117,7 +117,7 @@ class HandoverTest(BerthTest):
         self.ctr("run", "-d", BUSYBOX, "ending", "sh", "-c", "sleep 1; exit 7")
         self.hand_over()
         wait_for(lambda: self.daemon.tasks()["ending"][1] == "STOPPED")
-        self.assertIn("7", self.ctr("tasks", "rm", "ending", check=False).stderr + "7")
+        self.assertIn("exit code 7", self.ctr("tasks", "rm", "ending").stderr)
         self.ctr("containers", "rm", "ending")
 
     def test_a_program_that_does_not_fit_changes_nothing(self):
