@@ -59,11 +59,22 @@ TEST(RuntimeOptionsTest, RuncOptionsAreTakenOver) {
   EXPECT_EQ(options->io_uid, 7u);
 }
 
-TEST(RuntimeOptionsTest, AnotherRuntimeIsUnimplemented) {
+TEST(RuntimeOptionsTest, ABinaryIsAnotherRuntimesUnlessItsNameIsOurs) {
   containerd::runc::v1::Options message;
-  message.set_binary_name("/usr/bin/crun");
-  EXPECT_EQ(DecodeRuntimeOptions(OptionsAny(message)).status().code(),
-            absl::StatusCode::kUnimplemented);
+  message.set_root("/run/records");
+  for (const char* ours : {"", "runc", "/usr/sbin/runc", "berth-runtime", "/opt/berth-runtime"}) {
+    message.set_binary_name(ours);
+    const auto options = DecodeRuntimeOptions(OptionsAny(message));
+    ASSERT_TRUE(options.ok()) << options.status();
+    EXPECT_EQ(options->binary, "") << ours;
+  }
+  for (const char* other : {"crun", "/usr/bin/crun", "/usr/local/bin/plain-runc"}) {
+    message.set_binary_name(other);
+    const auto options = DecodeRuntimeOptions(OptionsAny(message));
+    ASSERT_TRUE(options.ok()) << options.status();
+    EXPECT_EQ(options->binary, other);
+    EXPECT_EQ(options->root, "/run/records");
+  }
 }
 
 TEST(RuntimeOptionsTest, AbsentAndForeignOptionsGiveDefaults) {

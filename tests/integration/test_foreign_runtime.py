@@ -1,4 +1,5 @@
 """Other OCI runtimes by their command line (the runtime option BinaryName): crun, and Debian's runc under a name of its own."""
+import itertools
 import os
 import re
 import shutil
@@ -121,6 +122,19 @@ class Cases:
         self.assertEqual(self.daemon.tasks()[name][1], "STOPPED")
         self.assertEqual(self.out("tasks", "exec", "--exec-id", "e", lasting, "echo", "still"), "still\n")
         self.assertIn("exit code 7", self.ctr("tasks", "rm", name).stderr)
+
+    def test_a_restart_policy(self):
+        name = self.start("sh", "-c", "echo life >> /lives; exec sleep 1000",
+                          options=("--label", "containerd.io/restart.status=running", "--label", "containerd.io/restart.policy=always"))
+        self.addCleanup(self.ctr, "containers", "label", name, "containerd.io/restart.status=stopped", check=False)
+        pid = self.daemon.tasks()[name][0]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: self.daemon.tasks()[name][1] == "RUNNING" and self.daemon.tasks()[name][0] != pid, 30, "the next life")
+        count = itertools.count()
+        wait_for(lambda: self.ctr("tasks", "exec", "--exec-id", "l%d" % next(count), name, "cat", "/lives",
+                                  check=False).stdout == "life\nlife\n", 30, "its line")
+        self.ctr("containers", "label", name, "containerd.io/restart.status=stopped")
+        self.ctr("tasks", "rm", "-f", name)
 
     def ending(self, name):
         path = "%s/io.containerd.runtime.v2.task/%s/%s/init.pid" % (self.daemon.state, self.daemon.namespace, name)
