@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <thread>
+#include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
@@ -29,6 +31,7 @@ bool EndsPrograms(int signal) {
 // A program that ignores ctrl-C (PID 1 without a handler does) must not hold the user.
 constexpr int kImpatientInterrupts = 3;
 constexpr size_t kInputBytes = 32 << 10;  // the API takes 64 KiB
+constexpr char kInterruptKey = '\x03';    // ctrl-C, as a raw terminal gives it
 
 const BorrowedFd kStdin = BorrowedFd(STDIN_FILENO);
 const BorrowedFd kStdout = BorrowedFd(STDOUT_FILENO);
@@ -93,6 +96,11 @@ void EngineSession::PumpOutput(EngineAttach& attach, Shared& shared) const {
 void EngineSession::PumpInput(EngineAttach& attach, Shared& shared) {
   std::string buffer(kInputBytes, '\0');
   pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {shared.stop.read.get(), POLLIN, 0}};
+  if (!typed_.empty()) {
+    engine::AttachRequest request;
+    request.set_stdin(std::exchange(typed_, std::string()));
+    if (!attach.Write(request)) return;
+  }
   while (!input_ended_) {
     if (::poll(fds, 2, -1) < 0) {
       if (errno == EINTR) continue;
@@ -102,8 +110,14 @@ void EngineSession::PumpInput(EngineAttach& attach, Shared& shared) {
     const ssize_t count = ::read(STDIN_FILENO, buffer.data(), buffer.size());
     if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     engine::AttachRequest request;
-    if (count <= 0) {  // a terminal that went away answers EIO
+    if (count <= 0) {
       input_ended_ = true;
+      // A raw terminal knows no end of input: it went away, and nobody is there to go on for.
+      if (raw_.has_value()) {
+        shared.is_detached = true;
+        shared.Wake();
+        return;
+      }
       request.set_close_stdin(true);
       attach.Write(request);
       return;
@@ -203,12 +217,19 @@ absl::StatusOr<SessionEnd> EngineSession::Run(EngineAttach& attach, const Proces
 }
 
 int EngineSession::Pause(absl::Duration time) {
-  pollfd ready = {signals_->ready().get(), POLLIN, 0};
-  if (::poll(&ready, 1, static_cast<int>(absl::ToInt64Milliseconds(time))) <= 0) return 0;
+  pollfd fds[2] = {{signals_->ready().get(), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
+  // A raw terminal turns no key into a signal. What is typed meanwhile is kept for the program.
+  const nfds_t count = raw_.has_value() && !input_ended_ && typed_.size() < kInputBytes ? 2 : 1;
+  if (::poll(fds, count, static_cast<int>(absl::ToInt64Milliseconds(time))) <= 0) return 0;
   for (const int signal : signals_->Take()) {
     if (EndsPrograms(signal)) return signal;
   }
-  return 0;
+  if (count < 2 || fds[1].revents == 0) return 0;
+  char buffer[256];
+  const ssize_t size = ::read(STDIN_FILENO, buffer, sizeof(buffer));
+  if (size <= 0) return SIGHUP;  // the terminal went away
+  typed_.append(buffer, static_cast<size_t>(size));
+  return absl::StrContains(typed_, kInterruptKey) ? SIGINT : 0;
 }
 
 }  // namespace berth::client

@@ -56,8 +56,8 @@ class EngineSession {
   // call broke; then it may be run again on another call.
   absl::StatusOr<SessionEnd> Run(EngineAttach& attach, const ProcessControl& control);
 
-  // Waits up to `time`, or until a signal comes that would end the program. Answers that signal, or
-  // 0.
+  // Waits up to `time`, or until a signal comes that would end the program, or its key at a raw
+  // terminal; other keys are kept for the program. Answers the signal, or 0.
   int Pause(absl::Duration time);
 
  private:
@@ -75,6 +75,7 @@ class EngineSession {
   DetachKeys keys_;
   std::unique_ptr<SignalPipe> signals_;
   std::optional<RawTerminal> raw_;
+  std::string typed_;  // while the server was away
   bool input_ended_ = false;
   int interrupts_ = 0;
 };

@@ -34,9 +34,11 @@ Command AddContainer(Command root, const Context& context) {
   Command noun = root.Add("container,containers,c", "Containers");
   noun.Add("info", "Show a container's record as JSON, as containerd has it")
       .Rest({"CONTAINER", 1, 1}, *words)
+      .Examples("  berth container info web\n")
       .Do([&context, words] { return ShowContainer(context, *words); });
   noun.Add("label", "Set and remove labels of a container's record")
       .Rest({"CONTAINER KEY=value [KEY=...]", 2, -1}, *words)
+      .Examples("  berth container label web tier=front owner=\n")
       .Do([&context, words] { return LabelContainer(context, *words); });
   return noun;
 }

@@ -161,14 +161,17 @@ void AddContent(Command root, const Context& context) {
       .Option("--format", arguments->format, "table or json")
       .Flag("-q,--quiet", arguments->is_quiet, "Digests only")
       .Rest({"", 0, 0}, arguments->rest)
+      .Examples("  berth content ls\n")
       .Do([&context, arguments] { return ListBlobs(context, *arguments); });
   noun.Add("active", "List uploads that are not finished")
       .Option("--format", arguments->format, "table or json")
       .Rest({"", 0, 0}, arguments->rest)
+      .Examples("  berth content active\n")
       .Do([&context, arguments] { return ListUploads(context, *arguments); });
   noun.Add("get", "Write a blob to standard output")
       .Option("-o,--output", arguments->file, "File to write instead")
       .Rest({"DIGEST", 1, 1}, arguments->rest)
+      .Examples("  berth content get sha256:6a1f... > blob\n")
       .Do([&context, arguments] { return GetBlob(context, *arguments); });
   noun.Add("ingest", "Store standard input, or a file; goes on with an earlier upload of that ref")
       .Option("--expected-digest", arguments->expected_digest, "What the blob must be")
@@ -178,12 +181,15 @@ void AddContent(Command root, const Context& context) {
       .Do([&context, arguments] { return IngestBlob(context, *arguments); });
   noun.Add("abort", "Throw unfinished uploads away")
       .Rest({"REF [REF...]", 1, -1}, arguments->rest)
+      .Examples("  berth content abort upload-1\n")
       .Do([&context, arguments] { return AbortUploads(context, *arguments); });
   noun.Add("label", "Set and remove labels of a blob")
       .Rest({"DIGEST KEY=value [KEY=...]", 2, -1}, arguments->rest)
+      .Examples("  berth content label sha256:6a1f... kept=yes\n")
       .Do([&context, arguments] { return LabelBlob(context, *arguments); });
   noun.Add("rm,remove", "Remove blobs")
       .Rest({"DIGEST [DIGEST...]", 1, -1}, arguments->rest)
+      .Examples("  berth content rm sha256:6a1f...\n")
       .Do([&context, arguments] { return RemoveBlobs(context, *arguments); });
 }
 

@@ -194,17 +194,12 @@ void AddImage(Command root, const Context& context) {
   AddImageArchive(root, noun, context);
   AddImageCare(root, noun, context);
   AddImageConvert(noun, context);
-  root.Add("images", "List images")
-      .Option("-f,--filter", arguments->filters, "containerd's filters: name~=busybox")
-      .Option("--format", arguments->format, "table or json")
-      .Flag("-q,--quiet", arguments->is_quiet, "Names only")
-      .Rest({"", 0, 0}, arguments->rest)
-      .Do([&context, arguments] { return ListImages(context, *arguments); });
   noun.Add("ls,list", "List images")
       .Option("-f,--filter", arguments->filters, "containerd's filters: name~=busybox")
       .Option("--format", arguments->format, "table or json")
       .Flag("-q,--quiet", arguments->is_quiet, "Names only")
       .Rest({"", 0, 0}, arguments->rest)
+      .Examples("  berth image ls -q\n")
       .Do([&context, arguments] { return ListImages(context, *arguments); });
   for (Command command : {noun.Add("rm,remove", "Remove names of images"),
                           root.Add("rmi", "Remove names of images")}) {
@@ -213,27 +208,32 @@ void AddImage(Command root, const Context& context) {
               "Also what containers use; names that are not there "
               "are no error")
         .Rest({"IMAGE [IMAGE...]", 1, -1}, arguments->rest)
+        .Examples("  berth rmi busybox\n")
         .Do([&context, arguments] { return RemoveImages(context, *arguments); });
   }
   for (Command command : {noun.Add("tag", "Give an image further names"),
                           root.Add("tag", "Give an image further names")}) {
-    command.Rest({"IMAGE NAME [NAME...]", 2, -1}, arguments->rest).Do([&context, arguments] {
-      return TagImage(context, *arguments);
-    });
+    command.Rest({"IMAGE NAME [NAME...]", 2, -1}, arguments->rest)
+        .Examples("  berth tag busybox registry.example.com/tools/busybox:1\n")
+        .Do([&context, arguments] { return TagImage(context, *arguments); });
   }
   noun.Add("label", "Set and remove labels of an image")
       .Rest({"IMAGE KEY=value [KEY=...]", 2, -1}, arguments->rest)
+      .Examples("  berth image label busybox io.cri-containerd.pinned=pinned\n")
       .Do([&context, arguments] { return LabelImage(context, *arguments); });
   noun.Add("unpack", "Turn layers into snapshots")
       .Rest({"IMAGE [IMAGE...]", 1, -1}, arguments->rest)
+      .Examples("  berth image unpack busybox\n")
       .Do([&context, arguments] { return UnpackImages(context, *arguments); });
   noun.Add("check", "Say which images are complete and unpacked")
       .Option("-f,--filter", arguments->filters, "containerd's filters")
       .Option("--format", arguments->format, "table or json")
       .Rest({"", 0, 0}, arguments->rest)
+      .Examples("  berth image check\n")
       .Do([&context, arguments] { return CheckImages(context, *arguments); });
   noun.Add("inspect,info", "Show images as JSON")
       .Rest({"IMAGE [IMAGE...]", 1, -1}, arguments->rest)
+      .Examples("  berth image inspect busybox\n")
       .Do([&context, arguments] { return InspectImages(context, *arguments); });
 }
 

@@ -283,6 +283,7 @@ void DescribeHistory(Command command, const Context& context) {
   command.Option("--format", arguments->format, "table or json")
       .Flag("-q,--quiet", arguments->is_quiet, "Ids only")
       .Rest({"IMAGE", 1, 1}, arguments->rest)
+      .Examples("  berth history busybox\n")
       .Do([&context, arguments] { return ShowHistory(context, *arguments); });
 }
 

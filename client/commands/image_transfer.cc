@@ -209,6 +209,7 @@ void AddImageTransfer(Command root, Command image, const Context& context) {
       .Do([&context, login] { return Login(context, *login); });
   root.Add("logout", "Forget who to be at a registry")
       .Rest({"[HOST]", 0, 1}, login->rest)
+      .Examples("  berth logout registry.example.com\n")
       .Do([login] { return Logout(*login); });
 }
 

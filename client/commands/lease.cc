@@ -94,19 +94,23 @@ void AddLease(Command root, const Context& context) {
       .Option("--format", arguments->format, "table or json")
       .Flag("-q,--quiet", arguments->is_quiet, "Ids only")
       .Rest({"", 0, 0}, arguments->rest)
+      .Examples("  berth lease ls\n")
       .Do([&context, arguments] { return ListLeases(context, *arguments); });
   noun.Add("create", "Create a lease and print its id")
       .Option("--id", arguments->id, "Its id (default: the server makes one up)")
       .Option("-x,--expires", arguments->expires, "Lifetime (default: 24h; 0: until removed)")
       .Rest({"[KEY=value...]", 0, -1}, arguments->rest)
+      .Examples("  berth lease create --expires 24h\n")
       .Do([&context, arguments] { return CreateLease(context, *arguments); });
   noun.Add("resources", "List what a lease holds")
       .Option("--format", arguments->format, "table or json")
       .Rest({"LEASE", 1, 1}, arguments->rest)
+      .Examples("  berth lease resources build-1\n")
       .Do([&context, arguments] { return ListResources(context, *arguments); });
   noun.Add("rm,remove,delete", "Remove leases")
       .Flag("--sync", arguments->is_synchronous, "Free the disk before returning")
       .Rest({"LEASE [LEASE...]", 1, -1}, arguments->rest)
+      .Examples("  berth lease rm build-1\n")
       .Do([&context, arguments] { return RemoveLeases(context, *arguments); });
 }
 

@@ -59,15 +59,19 @@ void AddNamespace(Command root, const Context& context) {
   noun.Add("ls,list", "List namespaces")
       .Option("--format", arguments->format, "table or json")
       .Rest({"", 0, 0}, arguments->rest)
+      .Examples("  berth namespace ls\n")
       .Do([&context, arguments] { return ListNamespaces(context, *arguments); });
   noun.Add("create,c", "Create a namespace")
       .Rest({"NAME [KEY=value...]", 1, -1}, arguments->rest)
+      .Examples("  berth namespace create tests owner=me\n")
       .Do([&context, arguments] { return CreateNamespace(context, *arguments); });
   noun.Add("label", "Set and remove labels of a namespace")
       .Rest({"NAME KEY=value [KEY=...]", 2, -1}, arguments->rest)
+      .Examples("  berth namespace label tests owner=you\n")
       .Do([&context, arguments] { return LabelNamespace(context, *arguments); });
   noun.Add("rm,remove", "Remove namespaces, which must be empty")
       .Rest({"NAME [NAME...]", 1, -1}, arguments->rest)
+      .Examples("  berth namespace rm tests\n")
       .Do([&context, arguments] { return RemoveNamespaces(context, *arguments); });
 }
 

@@ -161,36 +161,46 @@ void AddSnapshot(Command root, const Context& context) {
       .Option("-f,--filter", arguments->filters, "containerd's filters")
       .Option("--format", arguments->format, "table or json")
       .Rest({"", 0, 0}, arguments->rest)
+      .Examples("  berth snapshot ls\n")
       .Do([&context, arguments] { return ListSnapshots(context, *arguments); });
   noun.Add("tree", "Show snapshots below their parents")
       .Rest({"", 0, 0}, arguments->rest)
+      .Examples("  berth snapshot tree\n")
       .Do([&context, arguments] { return ShowTree(context, *arguments); });
   noun.Add("info", "Show a snapshot as JSON")
       .Rest({"KEY", 1, 1}, arguments->rest)
+      .Examples("  berth snapshot info web\n")
       .Do([&context, arguments] { return ShowSnapshot(context, *arguments); });
   noun.Add("usage", "Show what snapshots hold, without their parents")
       .Option("--format", arguments->format, "table or json")
       .Rest({"[KEY...]", 0, -1}, arguments->rest)
+      .Examples("  berth snapshot usage web\n")
       .Do([&context, arguments] { return ShowUsage(context, *arguments); });
   noun.Add("mounts", "Print the mount commands of a snapshot")
       .Rest({"TARGET KEY", 2, 2}, arguments->rest)
+      .Examples("  berth snapshot mounts /mnt web | sh\n")
       .Do([&context, arguments] { return ShowMounts(context, *arguments); });
   noun.Add("prepare", "Make a snapshot to write to")
       .Option("-t,--target", arguments->target, "Directory in the printed mount command")
       .Rest({"KEY [PARENT]", 1, 2}, arguments->rest)
+      .Examples("  berth snapshot prepare work sha256:6a1f...\n")
       .Do([&context, arguments] { return Prepare(context, *arguments); });
   noun.Add("view", "Make a snapshot to read")
       .Option("-t,--target", arguments->target, "Directory in the printed mount command")
       .Rest({"KEY [PARENT]", 1, 2}, arguments->rest)
+      .Examples("  berth snapshot view look sha256:6a1f...\n")
       .Do([&context, arguments] { return View(context, *arguments); });
   noun.Add("commit", "Turn a written snapshot into a parent for others")
       .Rest({"NAME KEY", 2, 2}, arguments->rest)
+      .Examples("  berth snapshot commit base work\n")
       .Do([&context, arguments] { return Commit(context, *arguments); });
   noun.Add("label", "Set and remove labels of a snapshot")
       .Rest({"KEY KEY=value [KEY=...]", 2, -1}, arguments->rest)
+      .Examples("  berth snapshot label web kept=yes\n")
       .Do([&context, arguments] { return LabelSnapshot(context, *arguments); });
   noun.Add("rm,remove", "Remove snapshots without children")
       .Rest({"KEY [KEY...]", 1, -1}, arguments->rest)
+      .Examples("  berth snapshot rm work\n")
       .Do([&context, arguments] { return RemoveSnapshots(context, *arguments); });
 }
 

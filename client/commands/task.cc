@@ -200,14 +200,17 @@ void AddTask(Command root, const Context& context) {
       .Option("--format", arguments->format, "table or json")
       .Flag("-q,--quiet", arguments->is_quiet, "Ids only")
       .Rest({"", 0, 0}, arguments->rest)
+      .Examples("  berth task ls\n")
       .Do([&context, arguments] { return ListTasks(context, *arguments); });
   noun.Add("start", "Start a container that was created")
       .Flag("-d,--detach", arguments->is_detached, "In the background")
       .Rest({"CONTAINER", 1, 1}, arguments->rest)
+      .Examples("  berth task start web\n")
       .Do([&context, arguments] { return Start(context, *arguments); });
   noun.Add("attach", "Join the standard input and output of a task")
       .Option("--exec-id", arguments->exec_id, "Of this process instead of the main one")
       .Rest({"CONTAINER", 1, 1}, arguments->rest)
+      .Examples("  berth task attach web\n")
       .Do([&context, arguments] { return Attach(context, *arguments); });
   auto exec_options = std::make_shared<ExecOptions>();
   Command exec = noun.Add("exec", "Run one more process");
@@ -216,30 +219,36 @@ void AddTask(Command root, const Context& context) {
   noun.Add("ps", "List the processes of a task")
       .Option("--format", arguments->format, "table or json")
       .Rest({"CONTAINER", 1, 1}, arguments->rest)
+      .Examples("  berth task ps web\n")
       .Do([&context, arguments] { return ListPids(context, *arguments); });
   noun.Add("kill", "Send a signal")
       .Option("-s,--signal", arguments->signal, "Name or number (default: TERM)")
       .Option("--exec-id", arguments->exec_id, "To this process instead of the main one")
       .Flag("-a,--all", arguments->is_for_all, "To every process")
       .Rest({"CONTAINER [CONTAINER...]", 1, -1}, arguments->rest)
+      .Examples("  berth task kill -s SIGTERM web\n")
       .Do([&context, arguments] { return Kill(context, *arguments); });
   noun.Add("pause", "Freeze every process")
       .Rest({"CONTAINER [CONTAINER...]", 1, -1}, arguments->rest)
+      .Examples("  berth task pause web\n")
       .Do([&context, arguments] {
         return PauseOrResume(context, *arguments, "task pause", &TaskClient::Pause);
       });
   noun.Add("resume", "Thaw what was frozen")
       .Rest({"CONTAINER [CONTAINER...]", 1, -1}, arguments->rest)
+      .Examples("  berth task resume web\n")
       .Do([&context, arguments] {
         return PauseOrResume(context, *arguments, "task resume", &TaskClient::Resume);
       });
   noun.Add("metrics,metric", "Show use of resources as JSON")
       .Rest({"[CONTAINER...]", 0, -1}, arguments->rest)
+      .Examples("  berth task metrics web\n")
       .Do([&context, arguments] { return ShowMetrics(context, *arguments); });
   noun.Add("rm,remove,delete", "Delete tasks that have ended")
       .Flag("-f,--force", arguments->is_forced, "Kill those that run")
       .Option("--exec-id", arguments->exec_id, "This process instead of the main one")
       .Rest({"CONTAINER [CONTAINER...]", 1, -1}, arguments->rest)
+      .Examples("  berth task rm web\n")
       .Do([&context, arguments] { return Remove(context, *arguments); });
 }
 

@@ -19,6 +19,7 @@
 #include "base/status/status_macros.h"
 #include "client/attach/terminal.h"
 #include "client/docker/docker_verbs.h"
+#include "client/docker/plain_archive.h"
 #include "client/format/human.h"
 #include "client/sdk/engine_client.h"
 #include "client/sdk/local_archive.h"
@@ -219,6 +220,13 @@ absl::Status StreamIn(const EngineClient& client, const engine::CopyInRequest::O
   });
 }
 
+// Standard input is a user's archive, compressed as they like.
+absl::Status StreamStandardInput(const EngineClient& client,
+                                 const engine::CopyInRequest::Open& open) {
+  BERTH_ASSIGN_OR_RETURN(PlainArchive archive, PlainArchive::Open(BorrowedFd(STDIN_FILENO)));
+  return client.CopyIn(open, [&] { return archive.Read(kPieceBytes); });
+}
+
 absl::StatusOr<int> CopyToContainer(const EngineClient& client, const CopyArguments& arguments,
                                     const std::string& source_word, Place to) {
   const CleanPath target = Clean(to.path);
@@ -235,7 +243,7 @@ absl::StatusOr<int> CopyToContainer(const EngineClient& client, const CopyArgume
           absl::StrCat("an archive goes into a directory, and ", to.path, " is none"));
     }
     open.set_path(to.path);
-    BERTH_RETURN_IF_ERROR(StreamIn(client, open, BorrowedFd(STDIN_FILENO), bytes));
+    BERTH_RETURN_IF_ERROR(StreamStandardInput(client, open));
     return kExitOk;
   }
   const CleanPath source = Clean(source_word);

@@ -1,5 +1,7 @@
 #include "client/docker/docker_verbs.h"
 
+#include "client/docker/images.h"
+
 namespace berth::client {
 namespace {
 
@@ -23,6 +25,7 @@ void AddCommonVerbs(Command parent, const Context& context) {
 void AddDockerVerbs(Command root, const Context& context) {
   AddCommonVerbs(root, context);
   AddPs(root, context, "ps");
+  AddImages(root, context);
   AddInspect(root, context);
   AddEvents(root, context);
   AddInfo(root, context);

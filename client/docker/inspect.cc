@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status/status_macros.h"
-#include "client/commands/documents.h"
 #include "client/commands/listing.h"
 #include "client/docker/creation.h"
+#include "client/docker/docker_image.h"
 #include "client/docker/docker_verbs.h"
 #include "client/format/row_view.h"
 #include "client/sdk/engine_client.h"
@@ -40,7 +40,7 @@ absl::StatusOr<Json> InspectContainer(const EngineClient& client, const std::str
 absl::StatusOr<Json> InspectImage(const EngineClient& client, const std::string& word) {
   BERTH_ASSIGN_OR_RETURN(const ImageRecord record, FindImage(client.connection(), word));
   BERTH_ASSIGN_OR_RETURN(const ResolvedImage image, ResolveImage(client.connection(), record));
-  return ImageDocument(image);
+  return DockerImageDocument(client.connection(), image);
 }
 
 absl::StatusOr<Json> InspectVolume(const EngineClient& client, const std::string& word) {
@@ -118,6 +118,7 @@ void AddContainerInspect(Command noun, const Context& context) {
       .Option("-f,--format FORMAT", arguments->format, "json, or a Go template")
       .Flag("-s,--size", arguments->has_size, "With the size of their files")
       .Rest({"CONTAINER [CONTAINER...]", 1, -1}, arguments->rest)
+      .Examples("  berth container inspect --format '{{.State.Status}}' web\n")
       .Do([&context, arguments] {
         arguments->type = "container";
         return Inspect(context, *arguments);

@@ -71,19 +71,7 @@ RowKind ContainerRows(const PsArguments& arguments) {
                    {"RunningFor", "CREATED"},
                    {"CreatedAt", "CREATED AT"},
                    {"LocalVolumes", "LOCAL VOLUMES"}};
-  kind.methods["Label"] = [](const Json& row,
-                             const std::vector<Json>& arguments) -> absl::StatusOr<Json> {
-    if (arguments.size() != 1 || !arguments[0].is_string()) {
-      return absl::InvalidArgumentError("wants a key: {{.Label \"com.example.key\"}}");
-    }
-    // "a=b,c=d": as docker has it, the text is all there is.
-    for (absl::string_view pair : absl::StrSplit(StringAt(row, "Labels"), ',')) {
-      const std::pair<std::string, std::string> parts =
-          absl::StrSplit(pair, absl::MaxSplits('=', 1));
-      if (parts.first == arguments[0].get<std::string>()) return Json(parts.second);
-    }
-    return Json("");
-  };
+  kind.methods["Label"] = LabelMethod();
   return kind;
 }
 
@@ -105,36 +93,53 @@ std::string LabelsOf(const engine::ContainerSummary& container) {
   return absl::StrJoin(labels, ",");
 }
 
-Json RowOf(const engine::ContainerSummary& container, const PsArguments& arguments,
-           absl::Time now) {
+std::string MountsOf(const engine::ContainerSummary& container, const PsArguments& arguments) {
   std::vector<std::string> mounts;
-  int local_volumes = 0;
   for (const engine::MountPoint& mount : container.mounts()) {
     const bool is_volume = mount.type() == engine::Mount::TYPE_VOLUME;
-    local_volumes += is_volume ? 1 : 0;
     const std::string& name = is_volume ? mount.name() : mount.source();
     mounts.push_back(arguments.is_untruncated ? name : Shortened(name, 15));
   }
+  return absl::StrJoin(mounts, ",");
+}
+
+std::string CommandOf(const engine::ContainerSummary& container, const PsArguments& arguments) {
+  return Quote(arguments.is_untruncated ? container.command()
+                                        : Shortened(container.command(), kShortCommandLength));
+}
+
+std::string IdOf(const engine::ContainerSummary& container, const PsArguments& arguments) {
+  return arguments.is_untruncated ? container.id() : container.id().substr(0, kShortIdLength);
+}
+
+// Fields that the view does not show are left out: there may be thousands of rows.
+Json RowOf(const engine::ContainerSummary& container, const PsArguments& arguments,
+           const RowView& view, absl::Time now) {
+  Json row = Json::object();
+  const auto put = [&](const char* field, auto make) {
+    if (view.Wants(field)) row[field] = make();
+  };
   const absl::Time created = FromProto(container.created_at());
-  const std::string command = arguments.is_untruncated
-                                  ? container.command()
-                                  : Shortened(container.command(), kShortCommandLength);
-  return {
-      {"Command", Quote(command)},
-      {"CreatedAt", HumanMoment(created)},
-      {"ID", arguments.is_untruncated ? container.id() : container.id().substr(0, kShortIdLength)},
-      {"Image", container.image()},
-      {"Labels", LabelsOf(container)},
-      {"LocalVolumes", absl::StrCat(local_volumes)},
-      {"Mounts", absl::StrJoin(mounts, ",")},
-      {"Names", absl::StrJoin(container.names(), ",")},
-      {"Networks", absl::StrJoin(container.networks(), ",")},
-      {"Platform", container.platform()},
-      {"Ports", absl::StrJoin(container.ports(), ", ")},
-      {"RunningFor", HumanAgo(created, now)},
-      {"Size", arguments.has_sizes ? SizeOf(container) : "0B"},
-      {"State", StateName(container.state().status())},
-      {"Status", container.status()}};
+  put("Command", [&] { return CommandOf(container, arguments); });
+  put("CreatedAt", [&] { return HumanMoment(created); });
+  put("ID", [&] { return IdOf(container, arguments); });
+  put("Image", [&] { return container.image(); });
+  put("Labels", [&] { return LabelsOf(container); });
+  put("LocalVolumes", [&] {
+    return absl::StrCat(std::count_if(
+        container.mounts().begin(), container.mounts().end(),
+        [](const auto& mount) { return mount.type() == engine::Mount::TYPE_VOLUME; }));
+  });
+  put("Mounts", [&] { return MountsOf(container, arguments); });
+  put("Names", [&] { return absl::StrJoin(container.names(), ","); });
+  put("Networks", [&] { return absl::StrJoin(container.networks(), ","); });
+  put("Platform", [&] { return container.platform(); });
+  put("Ports", [&] { return absl::StrJoin(container.ports(), ", "); });
+  put("RunningFor", [&] { return HumanAgo(created, now); });
+  put("Size", [&] { return arguments.has_sizes ? SizeOf(container) : std::string("0B"); });
+  put("State", [&] { return std::string(StateName(container.state().status())); });
+  put("Status", [&] { return container.status(); });
+  return row;
 }
 
 absl::StatusOr<int> ListContainers(const Context& context, const PsArguments& arguments) {
@@ -155,7 +160,7 @@ absl::StatusOr<int> ListContainers(const Context& context, const PsArguments& ar
   std::vector<Json> rows;
   rows.reserve(containers.size());
   for (const engine::ContainerSummary& container : containers) {
-    rows.push_back(RowOf(container, shown, now));
+    rows.push_back(RowOf(container, shown, view, now));
   }
   BERTH_ASSIGN_OR_RETURN(const std::string text, view.Render(rows));
   PrintText(text);
@@ -176,7 +181,8 @@ void AddPs(Command parent, const Context& context, absl::string_view names) {
             "Instead the calls on containers that have no answer yet, with stage and age")
       .Flag("--no-trunc", arguments->is_untruncated, "Whole ids and commands")
       .Option("-f,--filter KEY=VALUE", arguments->filters,
-              "id, name, label, status, exited, ancestor, before, since, volume, network, health")
+              "id, name, label, status, exited, ancestor, before, since, volume, network, "
+              "health, publish, expose, is-task")
       .Option("--format FORMAT", arguments->format, "table, json, or a Go template")
       .Rest({"", 0, 0}, arguments->rest)
       .Examples(

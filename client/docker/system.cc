@@ -15,10 +15,13 @@
 #include "client/format/human.h"
 #include "client/format/row_view.h"
 #include "client/sdk/engine_client.h"
+#include "client/sdk/platform.h"
 #include "client/sdk/server_client.h"
 
 namespace berth::client {
 namespace {
+
+constexpr char kDockerApiVersion[] = "1.47";
 
 struct SystemArguments {
   bool is_forced = false;
@@ -181,7 +184,14 @@ absl::StatusOr<int> ShowInfo(const Context& context, const SystemArguments& argu
 }
 
 absl::StatusOr<int> ShowVersion(const Context& context, const SystemArguments& arguments) {
-  Json document = {{"Client", {{"Version", kClientVersion}}}};
+  // The engine API's version is the one whose documents and formats these are.
+  Json document = {{"Client",
+                    {{"Version", kClientVersion},
+                     {"ApiVersion", kDockerApiVersion},
+                     {"DefaultAPIVersion", kDockerApiVersion},
+                     {"Os", "linux"},
+                     {"Arch", HostPlatform().architecture},
+                     {"Context", "default"}}}};
   if (arguments.format.empty()) {
     PrintText(absl::StrCat("Client:\n Version:    ", kClientVersion, "\n"));
   }

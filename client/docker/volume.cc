@@ -74,6 +74,7 @@ absl::StatusOr<int> List(const Context& context, const VolumeArguments& argument
   RowKind kind;
   kind.table = "{{.Driver}}\t{{.Name}}";
   kind.headings = {{"Name", "VOLUME NAME"}};
+  kind.methods["Label"] = LabelMethod();
   BERTH_ASSIGN_OR_RETURN(const RowView view, RowView::Parse(format, kind));
   engine::ListVolumesRequest request;
   BERTH_RETURN_IF_ERROR(AddFilters(arguments.filters, *request.mutable_filters()));

@@ -48,9 +48,50 @@ absl::StatusOr<RowView> RowView::Parse(absl::string_view format, const RowKind& 
   }
   RowView view(std::move(row), std::move(heading_methods));
   view.is_table_ = is_table;
+  view.plain_ = ParsePlain(source);
   view.source_ = source;
   view.headings_ = kind.headings;
   return view;
+}
+
+std::optional<std::vector<RowView::PlainPart>> RowView::ParsePlain(absl::string_view source) {
+  std::vector<PlainPart> parts;
+  while (true) {
+    const size_t begin = source.find("{{");
+    parts.push_back({std::string(source.substr(0, begin)), ""});
+    if (begin == absl::string_view::npos) return parts;
+    absl::string_view rest = source.substr(begin);
+    const size_t end = rest.find("}}");
+    if (end == absl::string_view::npos || !absl::ConsumePrefix(&rest, "{{.")) return std::nullopt;
+    const absl::string_view field = rest.substr(0, end - 3);
+    if (field.empty() || !std::all_of(field.begin(), field.end(), absl::ascii_isalnum)) {
+      return std::nullopt;
+    }
+    parts.back().field = std::string(field);
+    source = rest.substr(end - 1);
+  }
+}
+
+bool RowView::Wants(absl::string_view field) const {
+  return !plain_.has_value() ||
+         std::any_of(plain_->begin(), plain_->end(),
+                     [&](const PlainPart& part) { return part.field == field; });
+}
+
+bool RowView::AppendPlain(const Json& row, std::string& text) const {
+  if (!plain_.has_value()) return false;
+  const size_t before = text.size();
+  for (const PlainPart& part : *plain_) {
+    absl::StrAppend(&text, part.text);
+    if (part.field.empty()) continue;
+    const auto found = row.find(part.field);
+    if (found == row.end() || !found->is_string()) {
+      text.resize(before);
+      return false;
+    }
+    absl::StrAppend(&text, found->get_ref<const std::string&>());
+  }
+  return true;
 }
 
 std::string RowView::Headings() const {
@@ -69,10 +110,28 @@ absl::StatusOr<std::string> RowView::Render(const std::vector<Json>& rows) const
   std::string text;
   if (is_table_) absl::StrAppend(&text, Headings(), "\n");
   for (const Json& row : rows) {
-    BERTH_ASSIGN_OR_RETURN(const std::string line, row_.Execute(row), _ << "--format");
-    absl::StrAppend(&text, line, "\n");
+    if (!AppendPlain(row, text)) {
+      BERTH_ASSIGN_OR_RETURN(const std::string line, row_.Execute(row), _ << "--format");
+      absl::StrAppend(&text, line);
+    }
+    text.push_back('\n');
   }
   return is_table_ ? AlignTabs(text) : text;
+}
+
+TemplateMethod LabelMethod() {
+  return [](const Json& row, const std::vector<Json>& arguments) -> absl::StatusOr<Json> {
+    if (arguments.size() != 1 || !arguments[0].is_string()) {
+      return absl::InvalidArgumentError("wants a key: {{.Label \"com.example.key\"}}");
+    }
+    // As docker has it, the text is all there is.
+    for (absl::string_view pair : absl::StrSplit(StringAt(row, "Labels"), ',')) {
+      const std::pair<std::string, std::string> parts =
+          absl::StrSplit(pair, absl::MaxSplits('=', 1));
+      if (parts.first == arguments[0].get<std::string>()) return Json(parts.second);
+    }
+    return Json("");
+  };
 }
 
 std::string AlignTabs(absl::string_view text) {

@@ -6,6 +6,7 @@
 #define BERTH_CLIENT_FORMAT_ROW_VIEW_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,20 +33,37 @@ class RowView {
   // Whether rows end up in a table, so that ids and digests are better short.
   bool is_table() const { return is_table_; }
 
+  // Whether rows need `field`: what no format shows need not be worked out.
+  bool Wants(absl::string_view field) const;
+
   absl::StatusOr<std::string> Render(const std::vector<Json>& rows) const;
 
  private:
+  // Text, and then a field; empty: none.
+  struct PlainPart {
+    std::string text;
+    std::string field;
+  };
+
+  static std::optional<std::vector<PlainPart>> ParsePlain(absl::string_view source);
   explicit RowView(Template row, TemplateMethods methods)
       : row_(std::move(row)), heading_methods_(std::move(methods)) {}
 
   std::string Headings() const;
+  // Appends the row; false where the template has to say what is wrong with it.
+  bool AppendPlain(const Json& row, std::string& text) const;
 
   Template row_;
   std::string source_;
   TemplateMethods heading_methods_;
   std::map<std::string, std::string> headings_;
+  // Set when the template is fields and text alone, as nearly all are: for lists of thousands.
+  std::optional<std::vector<PlainPart>> plain_;
   bool is_table_ = false;
 };
+
+// {{.Label "key"}} of a row whose field Labels is "key=value,key=value".
+TemplateMethod LabelMethod();
 
 // Lines of cells divided by tabs, as columns of even width.
 std::string AlignTabs(absl::string_view text);

@@ -83,5 +83,30 @@ TEST(HumanTest, Durations) {
   EXPECT_EQ(HumanAgo(absl::UnixEpoch(), absl::Now()), "N/A");
 }
 
+TEST(RowViewTest, WantsTheFieldsThatTheFormatShows) {
+  RowKind kind;
+  kind.table = "{{.ID}}\t{{.Names}}";
+  const auto wants = [&](const char* format, const char* field) {
+    return RowView::Parse(format, kind)->Wants(field);
+  };
+  EXPECT_TRUE(wants("", "ID"));
+  EXPECT_FALSE(wants("", "Size"));
+  EXPECT_TRUE(wants("json", "Size"));
+  EXPECT_TRUE(wants("{{json .}}", "Size"));
+  EXPECT_TRUE(wants("{{.ID}} {{upper .Size}}", "Size"));
+  EXPECT_FALSE(wants("table {{.ID}}", "Names"));
+}
+
+TEST(RowViewTest, PlainFieldsAndOthersRenderAlike) {
+  RowKind kind;
+  const std::vector<Json> rows = {{{"A", "1"}, {"B", "{{.A}}"}}, {{"A", ""}, {"B", "2"}}};
+  const auto render = [&](const char* format) {
+    return *RowView::Parse(format, kind)->Render(rows);
+  };
+  EXPECT_EQ(render("{{.A}}-{{.B}}."), "1-{{.A}}.\n-2.\n");
+  EXPECT_EQ(render("{{.A}}-{{ .B }}."), "1-{{.A}}.\n-2.\n");
+  EXPECT_FALSE(RowView::Parse("{{.A}}{{.C}}", kind)->Render(rows).ok());
+}
+
 }  // namespace
 }  // namespace berth::client

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status/status_macros.h"
@@ -230,6 +231,11 @@ class Execution {
     if (value.is_object()) {
       const auto found = value.find(name);
       if (found != value.end()) return &*found;
+      // .ID of {"Id"}, .TimeNano of {"timeNano"}: docker's templates are over its Go types, whose
+      // names differ in case from those of the documents.
+      for (auto it = value.begin(); it != value.end(); ++it) {
+        if (absl::EqualsIgnoreCase(it.key(), name) && !IsUserMap(value, index)) return &*it;
+      }
       if (IsUserMap(value, index)) return kNothing;
       std::vector<std::string> names;
       for (auto it = value.begin(); it != value.end(); ++it) names.push_back(it.key());
