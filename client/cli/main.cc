@@ -34,7 +34,7 @@ void AddCommands(CommandTree& tree, const Context& context) {
   Command root = tree.root();
   AddDockerVerbs(root, context);
   AddDockerContainerVerbs(AddContainer(root, context), context);
-  AddImage(root, context);
+  AddDockerImageVerbs(AddImage(root, context), context);
   AddTask(root, context);
   AddSnapshot(root, context);
   AddContent(root, context);

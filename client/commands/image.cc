@@ -187,19 +187,19 @@ absl::StatusOr<int> InspectImages(const Context& context, const ImageArguments& 
 
 }  // namespace
 
-void AddImage(Command root, const Context& context) {
+Command AddImage(Command root, const Context& context) {
   auto arguments = std::make_shared<ImageArguments>();
   Command noun = root.Add("image,i", "Images");
   AddImageTransfer(root, noun, context);
   AddImageArchive(root, noun, context);
   AddImageCare(root, noun, context);
   AddImageConvert(noun, context);
-  noun.Add("ls,list", "List images")
+  noun.Add("records", "List images as containerd knows them")
       .Option("-f,--filter", arguments->filters, "containerd's filters: name~=busybox")
       .Option("--format", arguments->format, "table or json")
       .Flag("-q,--quiet", arguments->is_quiet, "Names only")
       .Rest({"", 0, 0}, arguments->rest)
-      .Examples("  berth image ls -q\n")
+      .Examples("  berth image records -q\n")
       .Do([&context, arguments] { return ListImages(context, *arguments); });
   for (Command command : {noun.Add("rm,remove", "Remove names of images"),
                           root.Add("rmi", "Remove names of images")}) {
@@ -231,10 +231,11 @@ void AddImage(Command root, const Context& context) {
       .Rest({"", 0, 0}, arguments->rest)
       .Examples("  berth image check\n")
       .Do([&context, arguments] { return CheckImages(context, *arguments); });
-  noun.Add("inspect,info", "Show images as JSON")
+  noun.Add("info", "Show images as containerd knows them, as JSON")
       .Rest({"IMAGE [IMAGE...]", 1, -1}, arguments->rest)
-      .Examples("  berth image inspect busybox\n")
+      .Examples("  berth image info busybox\n")
       .Do([&context, arguments] { return InspectImages(context, *arguments); });
+  return noun;
 }
 
 }  // namespace berth::client

@@ -1,13 +1,10 @@
-// berth history, image df, image prune: what images are made of, what they take on the disk, and
-// getting rid of those nobody needs.
+// berth history, image df: what images are made of, and what they take on the disk.
 #include <map>
 #include <memory>
 #include <set>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/reference/reference.h"
 #include "base/status/status_macros.h"
@@ -19,7 +16,6 @@
 #include "client/sdk/image_reader.h"
 #include "client/sdk/quantities.h"
 #include "client/sdk/snapshot_client.h"
-#include "client/sdk/timestamps.h"
 
 namespace berth::client {
 namespace {
@@ -27,9 +23,6 @@ namespace {
 struct CareArguments {
   std::string format = "table";
   bool is_quiet = false;
-  bool shows_all = false;
-  bool is_forced = false;
-  std::vector<std::string> filters;
   std::vector<std::string> rest;
 };
 
@@ -178,112 +171,11 @@ absl::StatusOr<int> ShowImageUsage(const Context& context, const CareArguments& 
   return kExitOk;
 }
 
-struct PruneFilter {
-  absl::Time until = absl::InfiniteFuture();
-  std::vector<std::string> labels;
-  std::vector<std::string> without_labels;
-  bool only_dangling = true;
-};
-
-absl::StatusOr<PruneFilter> ParsePruneFilter(const CareArguments& arguments) {
-  PruneFilter filter;
-  filter.only_dangling = !arguments.shows_all;
-  for (const std::string& text : arguments.filters) {
-    const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
-    absl::Duration age;
-    if (parts.first == "until" && absl::ParseDuration(parts.second, &age)) {
-      filter.until = absl::Now() - age;
-    } else if (parts.first == "until" &&
-               absl::ParseTime(absl::RFC3339_full, parts.second, &filter.until, nullptr)) {
-      continue;
-    } else if (parts.first == "label" && !parts.second.empty()) {
-      filter.labels.push_back(parts.second);
-    } else if (parts.first == "label!" && !parts.second.empty()) {
-      filter.without_labels.push_back(parts.second);
-    } else if (parts.first == "dangling" && (parts.second == "true" || parts.second == "false")) {
-      filter.only_dangling = parts.second == "true";
-    } else {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--filter \"", text,
-                       "\" is unknown: expected until=AGE (24h) or until=RFC3339, "
-                       "label=KEY[=VALUE], label!=KEY[=VALUE] or dangling=true|false"));
-    }
-  }
-  return filter;
-}
-
-bool HasLabel(const ImageRecord& record, const ImageConfig* config, const std::string& wanted) {
-  const std::pair<std::string, std::string> parts = absl::StrSplit(wanted, absl::MaxSplits('=', 1));
-  const bool any_value = !absl::StrContains(wanted, '=');
-  const auto fits = [&](const auto& labels) {
-    const auto found = labels.find(parts.first);
-    return found != labels.end() && (any_value || found->second == parts.second);
-  };
-  return fits(record.labels()) || (config != nullptr && fits(config->labels));
-}
-
-bool IsDangling(absl::string_view name) {
-  if (absl::StartsWith(name, "<none>") || absl::StartsWith(name, "sha256:")) return true;
-  const size_t at = name.find('@');
-  return at != absl::string_view::npos && !absl::StrContains(name.substr(0, at), '/') &&
-         !absl::StrContains(name.substr(0, at), ':');
-}
-
-bool IsChosen(const PruneFilter& filter, const ImageRecord& record, const ImageConfig* config) {
-  absl::Time made = FromProto(record.created_at());
-  if (config != nullptr) (void)absl::ParseTime(absl::RFC3339_full, config->created, &made, nullptr);
-  if (made >= filter.until) return false;
-  for (const std::string& label : filter.labels) {
-    if (!HasLabel(record, config, label)) return false;
-  }
-  for (const std::string& label : filter.without_labels) {
-    if (HasLabel(record, config, label)) return false;
-  }
-  return true;
-}
-
-absl::StatusOr<int> PruneImages(const Context& context, const CareArguments& arguments) {
-  BERTH_ASSIGN_OR_RETURN(const PruneFilter filter, ParsePruneFilter(arguments));
-  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
-  BERTH_ASSIGN_OR_RETURN(const std::vector<ImageRecord> all, ImageClient(connection).List({}));
-  BERTH_ASSIGN_OR_RETURN(const std::vector<ContainerRecord> containers,
-                         ContainerClient(connection).List({}));
-  std::map<std::string, std::string> targets;  // name -> digest
-  std::map<std::string, int> proper_names;     // digest -> how many
-  for (const ImageRecord& image : all) {
-    targets[image.name()] = image.target().digest();
-    if (!IsDangling(image.name())) ++proper_names[image.target().digest()];
-  }
-  std::set<std::string> used;
-  for (const ContainerRecord& container : containers) {
-    if (auto found = targets.find(container.image()); found != targets.end()) {
-      used.insert(found->second);
-    }
-  }
-  int removed = 0;
-  for (const ImageRecord& image : all) {
-    const std::string& digest = image.target().digest();
-    const bool dangling = IsDangling(image.name()) && proper_names[digest] == 0;
-    if (used.contains(digest) || (filter.only_dangling && !dangling)) continue;
-    const absl::StatusOr<ResolvedImage> resolved = ResolveImage(connection, image);
-    if (!IsChosen(filter, image, resolved.ok() ? &resolved->config : nullptr)) continue;
-    const absl::Status status = ImageClient(connection).Delete(image.name(), Collect::kLater);
-    if (absl::IsNotFound(status)) continue;  // somebody was faster
-    BERTH_RETURN_IF_ERROR(status) << "remove " << image.name();
-    PrintText(absl::StrCat("Removed: ", FamiliarName(image.name()), "\n"));
-    ++removed;
-  }
-  PrintText(absl::StrCat("Images removed: ", removed,
-                         removed > 0 ? "; their disk is freed in the background\n" : "\n"));
-  return kExitOk;
-}
-
 void DescribeHistory(Command command, const Context& context) {
   auto arguments = std::make_shared<CareArguments>();
   command.Option("--format", arguments->format, "table or json")
       .Flag("-q,--quiet", arguments->is_quiet, "Ids only")
       .Rest({"IMAGE", 1, 1}, arguments->rest)
-      .Examples("  berth history busybox\n")
       .Do([&context, arguments] { return ShowHistory(context, *arguments); });
 }
 
@@ -296,16 +188,8 @@ void AddImageCare(Command root, Command image, const Context& context) {
   image.Add("df", "Show how much disk each image takes")
       .Option("--format", usage->format, "table or json")
       .Rest({"", 0, 0}, usage->rest)
+      .Examples("  berth image df\n")
       .Do([&context, usage] { return ShowImageUsage(context, *usage); });
-  auto arguments = std::make_shared<CareArguments>();
-  image.Add("prune", "Remove images that nobody needs")
-      .Flag("-a,--all", arguments->shows_all, "Also named images that no container uses")
-      .Flag("-f,--force", arguments->is_forced, "As docker's: never asks here anyway")
-      .Option("--filter", arguments->filters,
-              "until=AGE|TIME, label=KEY[=VALUE], label!=KEY[=VALUE], dangling=BOOL")
-      .Rest({"", 0, 0}, arguments->rest)
-      .Examples("  berth image prune\n  berth image prune -a --filter until=240h\n")
-      .Do([&context, arguments] { return PruneImages(context, *arguments); });
 }
 
 }  // namespace berth::client

@@ -15,7 +15,7 @@ void AddHelp(CommandTree& tree, const Context& context);
 Command AddContainer(Command root, const Context& context);
 void AddContent(Command root, const Context& context);
 void AddEvent(Command root, const Context& context);
-void AddImage(Command root, const Context& context);
+Command AddImage(Command root, const Context& context);  // answers the noun `image`
 // Parts of `image` that also stand at the top, as Docker's do; called by AddImage.
 void AddImageArchive(Command root, Command image, const Context& context);
 void AddImageCare(Command root, Command image, const Context& context);

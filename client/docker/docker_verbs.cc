@@ -25,7 +25,7 @@ void AddCommonVerbs(Command parent, const Context& context) {
 void AddDockerVerbs(Command root, const Context& context) {
   AddCommonVerbs(root, context);
   AddPs(root, context, "ps");
-  AddImages(root, context);
+  AddImages(root, context, "images");
   AddInspect(root, context);
   AddEvents(root, context);
   AddInfo(root, context);
@@ -41,6 +41,12 @@ void AddDockerContainerVerbs(Command container, const Context& context) {
   AddPs(container, context, "ls,list,ps");
   AddContainerInspect(container, context);
   AddContainerPrune(container, context);
+}
+
+void AddDockerImageVerbs(Command image, const Context& context) {
+  AddImages(image, context, "ls,list");
+  AddImageInspect(image, context);
+  AddImagePrune(image, context);
 }
 
 }  // namespace berth::client

@@ -24,6 +24,7 @@ void AddStats(Command parent, const Context& context);
 // `inspect` at the root knows images and volumes as well.
 void AddInspect(Command parent, const Context& context);
 void AddContainerInspect(Command noun, const Context& context);
+void AddImageInspect(Command noun, const Context& context);
 
 // Entering.
 void AddExec(Command parent, const Context& context);
@@ -32,6 +33,7 @@ void AddCopy(Command parent, const Context& context);
 
 // Everything else.
 void AddContainerPrune(Command noun, const Context& context);
+void AddImagePrune(Command noun, const Context& context);
 void AddVolume(Command root, const Context& context);
 void AddSystem(Command root, const Context& context);
 void AddInfo(Command parent, const Context& context);
@@ -43,9 +45,10 @@ void AddCheck(Command root, const Context& context);        // fsck
 // What `berth ps --ops` shows.
 absl::StatusOr<int> ListOperations(const Context& context);
 
-// All of them, at their places; the noun `container` has ctr's verbs as well.
+// All of them, at their places; the nouns `container` and `image` have ctr's verbs as well.
 void AddDockerVerbs(Command root, const Context& context);
 void AddDockerContainerVerbs(Command container, const Context& context);
+void AddDockerImageVerbs(Command image, const Context& context);
 
 }  // namespace berth::client
 

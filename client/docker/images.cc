@@ -165,9 +165,9 @@ absl::StatusOr<int> List(const Context& context, const ImagesArguments& argument
 
 }  // namespace
 
-void AddImages(Command root, const Context& context) {
+void AddImages(Command parent, const Context& context, absl::string_view names) {
   auto arguments = std::make_shared<ImagesArguments>();
-  root.Add("images", "List images")
+  parent.Add(names, "List images")
       .Flag("-a,--all", arguments->is_all, "As docker has it; there are no intermediate images")
       .Flag("--digests", arguments->has_digests, "With their digests")
       .Option("-f,--filter KEY=VALUE", arguments->filters,

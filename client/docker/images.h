@@ -1,4 +1,5 @@
-// The verb `images`: Docker's list of images. Called once, when the tree of commands is built.
+// Docker's list of images: the verb `images`, and `ls` below the noun. Called when the tree of
+// commands is built.
 #ifndef BERTH_CLIENT_DOCKER_IMAGES_H_
 #define BERTH_CLIENT_DOCKER_IMAGES_H_
 
@@ -7,7 +8,7 @@
 
 namespace berth::client {
 
-void AddImages(Command root, const Context& context);
+void AddImages(Command parent, const Context& context, absl::string_view names);
 
 }  // namespace berth::client
 

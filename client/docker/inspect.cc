@@ -125,4 +125,16 @@ void AddContainerInspect(Command noun, const Context& context) {
       });
 }
 
+void AddImageInspect(Command noun, const Context& context) {
+  auto arguments = std::make_shared<InspectArguments>();
+  noun.Add("inspect", "Show all that is known of images")
+      .Option("-f,--format FORMAT", arguments->format, "json, or a Go template")
+      .Rest({"IMAGE [IMAGE...]", 1, -1}, arguments->rest)
+      .Examples("  berth image inspect --format '{{.Config.Cmd}}' busybox\n")
+      .Do([&context, arguments] {
+        arguments->type = "image";
+        return Inspect(context, *arguments);
+      });
+}
+
 }  // namespace berth::client

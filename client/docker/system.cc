@@ -1,10 +1,11 @@
-// What concerns the engine as a whole: system df and prune, container prune, info, version.
+// What concerns the engine as a whole: system df and prune, the prunes of nouns, info, version.
 #include <cstdio>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/reference/reference.h"
 #include "base/status/status_macros.h"
 #include "client/commands/client_version.h"
 #include "client/commands/listing.h"
@@ -60,6 +61,19 @@ absl::StatusOr<int> PruneContainers(const Context& context, const SystemArgument
   return kExitOk;
 }
 
+// Answers how many bytes nobody else needed.
+absl::StatusOr<uint64_t> RemoveUnusedImages(const EngineClient& client,
+                                            const engine::PruneImagesRequest& request) {
+  BERTH_ASSIGN_OR_RETURN(const engine::PruneImagesResponse response, client.PruneImages(request));
+  std::vector<std::string> images;
+  for (const std::string& name : response.untagged()) {
+    images.push_back(absl::StrCat("untagged: ", FamiliarName(name)));
+  }
+  for (const std::string& id : response.deleted()) images.push_back(absl::StrCat("deleted: ", id));
+  PrintDeleted("Deleted Images", images);
+  return response.reclaimed_bytes();
+}
+
 std::string SystemWarning(const SystemArguments& arguments) {
   std::string warning = "This will remove:\n  - all stopped containers\n";
   if (arguments.has_volumes) {
@@ -103,14 +117,24 @@ absl::StatusOr<int> PruneSystem(const Context& context, const SystemArguments& a
   engine::PruneImagesRequest request;
   request.set_all(arguments.is_all);
   *request.mutable_filters() = containers.filters();
-  BERTH_ASSIGN_OR_RETURN(const engine::PruneImagesResponse response, client.PruneImages(request));
-  std::vector<std::string> images;
-  for (const std::string& name : response.untagged()) {
-    images.push_back(absl::StrCat("untagged: ", name));
-  }
-  for (const std::string& id : response.deleted()) images.push_back(absl::StrCat("deleted: ", id));
-  PrintDeleted("Deleted Images", images);
-  PrintReclaimed(reclaimed + response.reclaimed_bytes());
+  BERTH_ASSIGN_OR_RETURN(const uint64_t bytes, RemoveUnusedImages(client, request));
+  PrintReclaimed(reclaimed + bytes);
+  return kExitOk;
+}
+
+absl::StatusOr<int> PruneImages(const Context& context, const SystemArguments& arguments) {
+  engine::PruneImagesRequest request;
+  request.set_all(arguments.is_all);
+  BERTH_RETURN_IF_ERROR(AddFilters(arguments.filters, *request.mutable_filters()));
+  const char* what = arguments.is_all
+                         ? "This will remove all images without at least one container associated "
+                           "to them."
+                         : "This will remove all dangling images.";
+  if (!Confirm(what, ModeOf(arguments))) return kExitOk;
+  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
+  BERTH_ASSIGN_OR_RETURN(const uint64_t bytes,
+                         RemoveUnusedImages(EngineClient(connection), request));
+  PrintReclaimed(bytes);
   return kExitOk;
 }
 
@@ -230,6 +254,17 @@ void AddContainerPrune(Command noun, const Context& context) {
       .Rest({"", 0, 0}, arguments->rest)
       .Examples("  berth container prune -f --filter until=24h\n")
       .Do([&context, arguments] { return PruneContainers(context, *arguments); });
+}
+
+void AddImagePrune(Command noun, const Context& context) {
+  auto arguments = std::make_shared<SystemArguments>();
+  noun.Add("prune", "Remove images that nobody needs")
+      .Flag("-a,--all", arguments->is_all, "Also images that have a name but no container")
+      .Flag("-f,--force", arguments->is_forced, "Do not ask")
+      .Option("--filter KEY=VALUE", arguments->filters, "until, label, label!, dangling")
+      .Rest({"", 0, 0}, arguments->rest)
+      .Examples("  berth image prune\n  berth image prune -a --filter until=240h\n")
+      .Do([&context, arguments] { return PruneImages(context, *arguments); });
 }
 
 void AddInfo(Command parent, const Context& context) {

@@ -238,6 +238,7 @@ grpc::ServerWriteReactor<v1::EngineEvent>* EngineService::Events(
       [this](const CallInfo& call, const v1::EngineEventsRequest& request,
              StreamSink<v1::EngineEvent> sink) -> absl::Status {
         BERTH_RETURN_IF_ERROR(call.RequireNamespace());
+        BERTH_RETURN_IF_ERROR(engine::CheckEventFilters(request));
         const absl::Time since =
             request.has_since() ? metadata::FromTimestamp(request.since()) : absl::InfiniteFuture();
         const absl::Time until =

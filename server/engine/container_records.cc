@@ -23,7 +23,9 @@ std::string RuntimeName(const v1::Container& container) {
 }
 
 void FillRecord(const v1::Container& container, metadata::ContainerStore::Container& record) {
-  record.set_image(container.image_name());
+  // Other clients, and whoever asks whether an image is in use, know images by their full names.
+  record.set_image(container.image_record().empty() ? container.image_name()
+                                                    : container.image_record());
   *record.mutable_labels() = container.config().labels();
   (*record.mutable_labels())[kNameLabel] = container.name();
   google::protobuf::Any& extension = (*record.mutable_extensions())[kExtension];

@@ -135,6 +135,7 @@ absl::StatusOr<Creator::Draft> Creator::MakeDraft(const std::string& ns,
   *container.mutable_created_at() = metadata::ToTimestamp(absl::Now());
   container.set_image_id(draft.image.id());
   container.set_image_name(request.config().image());
+  container.set_image_record(draft.image.name);
   container.set_image_manifest(draft.image.manifest.digest());
   container.set_platform(image::FormatPlatform(draft.image.platform));
   for (std::string& argument : ArgumentsOf(container.config())) {

@@ -1,6 +1,7 @@
 #include "server/engine/event_log.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -108,6 +109,17 @@ absl::StatusOr<uint64_t> EventLog::Listen(absl::string_view ns, absl::Time since
 void EventLog::Forget(uint64_t number) {
   absl::MutexLock lock(&mutex_);
   listeners_.erase(number);
+}
+
+absl::Status CheckEventFilters(const v1::EngineEventsRequest& request) {
+  constexpr absl::string_view kKnown[] = {"type",    "event", "container", "image", "volume",
+                                          "network", "label", "daemon",    "scope"};
+  for (const auto& [key, values] : request.filters()) {
+    if (std::find(std::begin(kKnown), std::end(kKnown), key) == std::end(kKnown)) {
+      return absl::InvalidArgumentError(absl::StrCat("invalid filter '", key, "'"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 bool Matches(const v1::EngineEventsRequest& request, const v1::EngineEvent& event) {

@@ -49,6 +49,9 @@ class EventLog {
   std::map<uint64_t, std::pair<std::string, Listener>> listeners_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Errors: INVALID_ARGUMENT for a filter that Matches does not know.
+absl::Status CheckEventFilters(const v1::EngineEventsRequest& request);
+
 // Whether an event passes Docker's filters: type, event (or action), container, image, volume,
 // network, label, daemon.
 bool Matches(const v1::EngineEventsRequest& request, const v1::EngineEvent& event);

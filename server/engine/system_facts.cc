@@ -238,6 +238,9 @@ absl::StatusOr<v1::PruneImagesResponse> PruneImages(Engine& engine, const std::s
         options.labels.push_back(value);
       } else if (key == "label!") {
         options.without_labels.push_back(value);
+      } else if (key == "dangling" && value != "true" && value != "1" && value != "false" &&
+                 value != "0") {
+        return absl::InvalidArgumentError(absl::StrCat("invalid filter 'dangling=", value, "'"));
       } else if (key == "dangling") {
         options.which = value == "false" || value == "0" ? Which::kUnused : Which::kDangling;
       } else {

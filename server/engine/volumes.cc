@@ -150,6 +150,12 @@ absl::StatusOr<std::vector<v1::Volume>> Volumes::List(absl::string_view ns,
     if (key != "name" && key != "label" && key != "dangling" && key != "driver") {
       return absl::InvalidArgumentError(absl::StrCat("invalid filter '", key, "'"));
     }
+    for (const std::string& value : filter.values()) {
+      if (key == "dangling" && value != "true" && value != "1" && value != "false" &&
+          value != "0") {
+        return absl::InvalidArgumentError(absl::StrCat("invalid filter 'dangling=", value, "'"));
+      }
+    }
     std::erase_if(all, [&, &key = key, &filter = filter](const v1::Volume& volume) {
       if (key == "label") return !MatchesLabels(volume.labels(), filter.values());
       return std::none_of(filter.values().begin(), filter.values().end(),

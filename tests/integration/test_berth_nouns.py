@@ -45,7 +45,7 @@ class BerthNounsTest(BerthTest):
 
     def test_images_agree(self):
         self.berth("image", "tag", "busybox", "copy:1")
-        names = {image["name"] for image in self.listing("image", "ls")}
+        names = {image["name"] for image in self.listing("image", "records")}
         self.assertEqual(names, set(self.ctr("images", "ls", "-q").split()))
         self.assertIn("docker.io/library/copy:1", names)
         self.berth("image", "label", "copy:1", "a=b")

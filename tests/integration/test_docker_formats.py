@@ -21,7 +21,7 @@ class FormatsTest(DockerTest):
                               dict(images.BUSYBOX_CONFIG, Labels={"tier": "front", "bare": ""}))
         cls.daemon.berth("image", "load", "-i", path)
         for name, options in (("one", ("-l", "app=web", "-l", "tier=front", "-v", "data:/d", "--network", "none")),
-                              ("two", ("-l", "app=db", "--health-cmd", "true", "--network", "host", "--expose", "80"))):
+                              ("two", ("-l", "app=db", "--health-cmd", "true", "--health-interval", "200ms", "--network", "host", "--expose", "80"))):
             cls.daemon.berth("run", "-d", "--name", name, *options, "busybox", "sleep", "1000")
         cls.daemon.berth("run", "--name", "three", "alpine", "sh", "-c", "echo x > /x; exit 3", check=False)
         cls.daemon.berth("create", "--name", "four", "registry.example.com/tools/other:1", "true")
@@ -101,13 +101,15 @@ class FormatsTest(DockerTest):
         identity = self.show("images", "-q", "--no-trunc", "busybox").strip()
         self.assertRegex(identity, "^sha256:[0-9a-f]{64}$")
         self.assertEqual(self.show("images", "-q", "busybox").strip(), identity[7:19])
+        self.assertEqual(self.show("image", "ls"), self.show("images"))
         self.fails(1, "images", "--filter", "colour=red", words=("invalid filter 'colour'",))
         self.fails(1, "images", "--filter", "dangling=perhaps", words=("dangling=perhaps",))
 
     def test_inspect(self):
         document = json.loads(self.show("inspect", "--type", "image", "busybox"))[0]
-        self.assertEqual(document["RepoTags"], ["busybox:latest"])
-        self.assertEqual(self.show("inspect", "-f", "{{.Id}} {{.ID}} {{index .RepoTags 0}} {{.Os}}/{{.Architecture}} {{.Config.Cmd}} "
+        # One that has the same content under another name is the same image.
+        self.assertEqual(document["RepoTags"], ["alpine:latest", "busybox:latest"])
+        self.assertEqual(self.show("image", "inspect", "-f", "{{.Id}} {{.ID}} {{index .RepoTags 1}} {{.Os}}/{{.Architecture}} {{.Config.Cmd}} "
                                    "{{len .RootFS.Layers}} {{.RootFS.Type}}", "busybox"),
                          "%s %s busybox:latest linux/amd64 [sh] 1 layers\n" % (document["Id"], document["Id"]))
         self.assertEqual(self.show("inspect", "-f", '{{.Config.Labels.tier}} {{index .Config.Labels "tier"}}',
@@ -153,6 +155,8 @@ class FormatsTest(DockerTest):
                              (("--filter", "dangling=true"), {"lonely"}), (("--filter", "dangling=false"), {"data"}),
                              (("--filter", "driver=local"), {"data", "lonely"}), (("--filter", "driver=nfs"), set())):
             self.assertEqual(of(*words), names, words)
+        self.fails(1, "volume", "ls", "--filter", "colour=red", words=("invalid filter 'colour'",))
+        self.fails(1, "volume", "ls", "--filter", "dangling=perhaps", words=("dangling=perhaps",))
         self.fields(("system", "df"), ("Type", "TotalCount", "Active", "Size", "Reclaimable"))
         verbose = self.show("system", "df", "-v")
         for words in ("Images space usage:", "Containers space usage:", "Local Volumes space usage:", "lonely", "three"):
@@ -197,17 +201,32 @@ class PruneTest(DockerTest):
         self.fails(1, "system", "prune", "-f", "--filter", "colour=red", words=("invalid filter 'colour'",))
         self.fails(1, "system", "prune", "-f", "--volumes", "--filter", "until=1h", words=("--volumes",))
 
+    def test_image_prune(self):
+        self.daemon.berth("run", "-d", "--name", "runs", "busybox", "sleep", "1000")
+        names = lambda: set(self.daemon.berth("images", "--format", "{{.Repository}}").stdout.split())
+        before = names()
+        self.assertIn("Are you sure", self.daemon.berth("image", "prune", "-a", input="n\n").stdout)
+        self.daemon.berth("image", "prune", "-f")  # none is without a name
+        self.daemon.berth("image", "prune", "-af", "--filter", "label=nothing")
+        self.assertEqual(names(), before)
+        self.fails(1, "image", "prune", "-f", "--filter", "colour=red", words=("invalid filter 'colour'",))
+        self.assertIn("untagged: hello-world:latest\n", self.daemon.berth("image", "prune", "-a", input="y\n").stdout)
+        self.assertEqual(names(), {"alpine", "busybox"})
+        for tar in ("hello", "redis"):
+            if os.path.exists("%s/%s.tar" % (self.daemon.dir, tar)):
+                self.daemon.berth("image", "load", "-i", "%s/%s.tar" % (self.daemon.dir, tar))
+
     def test_system_prune_with_everything(self):
         self.daemon.berth("volume", "create", "named")
         self.addCleanup(self.daemon.berth, "volume", "rm", "named")
         self.daemon.berth("run", "--name", "done", "-v", "/anonymous", "busybox", "true")
         self.daemon.berth("run", "-d", "--name", "runs", "busybox", "sleep", "1000")
-        self.addCleanup(self.daemon.berth, "image", "load", "-i", self.daemon.dir + "/alpine.tar")
         out = self.daemon.berth("system", "prune", "-af", "--volumes").stdout
         for words in ("Deleted Containers", "Deleted Volumes", "Deleted Images", "untagged: ", "Total reclaimed space"):
             self.assertIn(words, out)
         self.assertEqual(self.daemon.berth("volume", "ls", "-q").stdout, "named\n")
-        self.assertEqual(self.daemon.berth("images", "--format", "{{.Repository}}").stdout, "busybox\n")
+        # Both are names of what the running container uses.
+        self.assertEqual(self.daemon.berth("images", "--format", "{{.Repository}}").stdout, "alpine\nbusybox\n")
         for tar in ("hello", "redis"):
             if os.path.exists("%s/%s.tar" % (self.daemon.dir, tar)):
                 self.daemon.berth("image", "load", "-i", "%s/%s.tar" % (self.daemon.dir, tar))
@@ -217,12 +236,18 @@ class PruneTest(DockerTest):
 class HelpTest(unittest.TestCase):
     """No server is needed for it."""
 
-    def run_berth(self, *words, **options):
+    @classmethod
+    def setUpClass(cls):
+        cls.helps = list(cls.commands())
+
+    @staticmethod
+    def run_berth(*words, **options):
         return subprocess.run([BIN + "/berth"] + list(words), capture_output=True, text=True, **options)
 
-    def commands(self, words=()):
+    @classmethod
+    def commands(cls, words=()):
         """Every command, with its help: what `--help` lists is followed."""
-        text = self.run_berth(*words, "--help").stdout
+        text = cls.run_berth(*words, "--help").stdout
         if "COMMAND" not in text.split("\n")[0]:
             yield list(words), text
             return
@@ -232,11 +257,11 @@ class HelpTest(unittest.TestCase):
                 heading = line
             entry = re.match("  ([a-z][a-z-]*) +[A-Z]", line)
             if entry and "ptions" not in heading and heading != "Examples:":
-                yield from self.commands(tuple(words) + (entry.group(1),))
+                yield from cls.commands(tuple(words) + (entry.group(1),))
 
     def test_every_command_has_a_line_options_and_examples(self):
         found = 0
-        for words, text in self.commands():
+        for words, text in self.helps:
             found += 1
             with self.subTest(" ".join(words)):
                 self.assertTrue(text.startswith("Usage:  berth " + " ".join(words)), text)
@@ -248,7 +273,7 @@ class HelpTest(unittest.TestCase):
 
     def test_examples_are_understood(self):
         """Each example's command and options are ones that there are: with --help in front of its end it is help, not a mistake."""
-        for words, text in self.commands():
+        for words, text in self.helps:
             for line in text.split("Examples:\n")[1].split("\n"):
                 match = re.match(r"  berth ((?:[a-z]+ )*?)(--?[a-z].*|.*)$", line.split("|")[0].split(">")[0])
                 if not match:
@@ -264,7 +289,7 @@ class HelpTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, folder)
         self.assertEqual(self.run_berth("man", folder).returncode, 0)
         pages = set(os.listdir(folder))
-        for words, _ in self.commands():
+        for words, _ in self.helps:
             self.assertTrue({"berth-%s.1" % "-".join(words)} & pages, words)
         warnings = subprocess.run(["man", "--warnings", "-l", folder + "/berth-run.1"], capture_output=True, text=True,
                                   env=dict(os.environ, MANWIDTH="80", LC_ALL="C"))
@@ -291,7 +316,7 @@ class HelpTest(unittest.TestCase):
         self.assertNotEqual(self.run_berth("completion", "fish").returncode, 0)
 
     def test_mistakes_are_answered_with_what_was_meant(self):
-        for typed, meant in ((("rnu",), "run"), (("imgae",), "image"), (("volume", "creat"), "create"), (("ps", "--fromat", "x"), "--format"),
+        for typed, meant in ((("rnu",), "run"), (("imgae",), 'image" or "images'), (("volume", "creat"), "create"), (("ps", "--fromat", "x"), "--format"),
                              (("run", "--nmae", "x", "y"), "--name"), (("lgos",), "logs")):
             result = self.run_berth(*typed)
             self.assertIn('Did you mean "%s"?' % meant, result.stderr, typed)
