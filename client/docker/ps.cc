@@ -113,11 +113,13 @@ std::string IdOf(const engine::ContainerSummary& container, const PsArguments& a
 }
 
 // Fields that the view does not show are left out: there may be thousands of rows.
+enum class Fields { kWanted, kAll };
+
 Json RowOf(const engine::ContainerSummary& container, const PsArguments& arguments,
-           const RowView& view, absl::Time now) {
+           const RowView& view, Fields fields, absl::Time now) {
   Json row = Json::object();
   const auto put = [&](const char* field, auto make) {
-    if (view.Wants(field)) row[field] = make();
+    if (fields == Fields::kAll || view.Wants(field)) row[field] = make();
   };
   const absl::Time created = FromProto(container.created_at());
   put("Command", [&] { return CommandOf(container, arguments); });
@@ -157,13 +159,19 @@ absl::StatusOr<int> ListContainers(const Context& context, const PsArguments& ar
   PsArguments shown = arguments;
   shown.has_sizes = request.sizes();
   const absl::Time now = absl::Now();
-  std::vector<Json> rows;
-  rows.reserve(containers.size());
-  for (const engine::ContainerSummary& container : containers) {
-    rows.push_back(RowOf(container, shown, view, now));
-  }
-  BERTH_ASSIGN_OR_RETURN(const std::string text, view.Render(rows));
-  PrintText(text);
+  const auto rows_with = [&](Fields fields) {
+    std::vector<Json> rows;
+    rows.reserve(containers.size());
+    for (const engine::ContainerSummary& container : containers) {
+      rows.push_back(RowOf(container, shown, view, fields, now));
+    }
+    return rows;
+  };
+  absl::StatusOr<std::string> text = view.Render(rows_with(Fields::kWanted));
+  // A field that there is not: the answer names those that there are.
+  if (!text.ok()) text = view.Render(rows_with(Fields::kAll));
+  BERTH_RETURN_IF_ERROR(text.status());
+  PrintText(*text);
   return kExitOk;
 }
 

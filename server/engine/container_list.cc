@@ -91,7 +91,9 @@ bool MatchesOne(const Summary& container, const std::string& key, const std::str
     return mode == value || (value == "none" && (mode.empty() || mode == "default"));
   }
   if (key == "health") return HealthOf(state) == value;
-  if (key == "expose" || key == "publish") {
+  // Ports are published on networks; the ones that are listed here are exposed.
+  if (key == "publish") return false;
+  if (key == "expose") {
     return std::any_of(container.ports().begin(), container.ports().end(),
                        [&](const std::string& port) {
                          return port == value || absl::StartsWith(port, absl::StrCat(value, "/"));
