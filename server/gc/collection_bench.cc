@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <algorithm>
 #include <atomic>
@@ -54,16 +55,29 @@ class Timed final : public metadata::Collectable {
   absl::StatusOr<std::vector<metadata::ObjectId>> RemoveRecords(
       sqlite::Connection& connection, absl::Span<const metadata::ObjectId> objects) override {
     const absl::Time began = absl::Now();
+    const absl::Duration cpu_before = ThreadCpu();
     auto removed = inner_.RemoveRecords(connection, objects);
-    longest = std::max(longest, absl::Now() - began);
+    const absl::Duration took = absl::Now() - began;
+    longest = std::max(longest, took);
+    longest_cpu = std::max(longest_cpu, ThreadCpu() - cpu_before);
+    over_limit += took > absl::Milliseconds(10) ? 1 : 0;
+    ++steps;
     return removed;
   }
   absl::Status RemoveData(absl::Span<const metadata::ObjectId> removed) override {
     return inner_.RemoveData(removed);
   }
   absl::Duration longest;
+  absl::Duration longest_cpu;  // without what others took of the processor meanwhile
+  int over_limit = 0;
+  int steps = 0;
 
  private:
+  static absl::Duration ThreadCpu() {
+    struct timespec time = {};
+    BERTH_CHECK(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0);
+    return absl::DurationFromTimespec(time);
+  }
   metadata::Collectable& inner_;
 };
 
@@ -154,8 +168,12 @@ int Main(int count) {
   second.join();
   BERTH_CHECK(result.ok());
   beside.Print("collecting");
-  ::printf("removed %d records in %.2f s; the longest removal step took %.3f ms\n", result->removed,
-           absl::ToDoubleSeconds(result->duration), absl::ToDoubleMilliseconds(timed.longest));
+  ::printf(
+      "removed %d records in %.2f s; of %d removal steps the longest took %.3f ms (%.3f ms of "
+      "processor), %d took more than 10 ms\n",
+      result->removed, absl::ToDoubleSeconds(result->duration), timed.steps,
+      absl::ToDoubleMilliseconds(timed.longest), absl::ToDoubleMilliseconds(timed.longest_cpu),
+      timed.over_limit);
   return result->removed == count ? 0 : 1;
 }
 

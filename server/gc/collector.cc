@@ -18,8 +18,9 @@ using metadata::Collectable;
 using metadata::ObjectId;
 using metadata::ObjectKind;
 
-// Objects per write transaction: a step takes about a millisecond, so writers hardly notice.
-constexpr size_t kStepObjects = 32;
+// Objects per write transaction: a step takes a fraction of a millisecond, so writers hardly
+// notice, also where the processor is taken away in the middle of one.
+constexpr size_t kStepObjects = 8;
 
 void KeepFirst(absl::Status& first, absl::Status status) {
   if (first.ok()) first = std::move(status);
