@@ -23,6 +23,10 @@ absl::StatusOr<int> Update(const Context& context, UpdateArguments& arguments) {
   arguments.options.words = {"-"};
   BERTH_ASSIGN_OR_RETURN(const engine::CreateContainerRequest wanted,
                          MakeCreateRequest(arguments.options, CreateSurroundings()));
+  const engine::HostConfig& host = wanted.host_config();
+  if (!host.has_restart_policy() && host.resources().ByteSizeLong() == 0) {
+    return absl::InvalidArgumentError("nothing to change: name one limit or --restart at least");
+  }
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
   const EngineClient client(connection);
   return ForEach("update", arguments.rest, [&](const std::string& word) -> absl::Status {

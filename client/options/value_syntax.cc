@@ -99,9 +99,10 @@ absl::StatusOr<absl::Time> ParseMoment(absl::string_view text, absl::Time now) {
        {"%Y-%m-%d%ET%H:%M:%E*S%Ez", "%Y-%m-%d%ET%H:%M:%E*S", "%Y-%m-%d%ET%H:%M", "%Y-%m-%d"}) {
     if (absl::ParseTime(format, text, absl::LocalTimeZone(), &moment, &error)) return moment;
   }
-  return Fault(
-      "expected a moment (2026-01-02T15:04:05Z, 2026-01-02, seconds since 1970) or a length of "
-      "time before now (10m)");
+  return Fault(absl::StrCat("\"", text,
+                            "\" is no moment: expected one (2026-01-02T15:04:05Z, 2026-01-02, "
+                            "seconds since 1970) or a length of "
+                            "time before now (10m)"));
 }
 
 absl::StatusOr<engine::Ulimit> ParseUlimit(absl::string_view text) {

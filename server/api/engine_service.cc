@@ -186,20 +186,26 @@ grpc::ServerWriteReactor<v1::WaitContainerResponse>* EngineService::WaitContaine
         BERTH_RETURN_IF_ERROR(call.RequireNamespace());
         // Two short reads of the database, so that the headers, which the client awaits, mean that
         // the wait has begun.
-        BERTH_ASSIGN_OR_RETURN(std::string id,
-                               engine_.table().Resolve(call.ns, request.container()));
-        const ContainerKey key{call.ns, std::move(id)};
-        BERTH_ASSIGN_OR_RETURN(
-            const auto ticket,
-            engine_.lifecycle().Wait(key, request.condition(),
-                                     [sink](const absl::StatusOr<engine::ContainerEnd>& end) {
-                                       if (!end.ok()) return sink.Close(end.status());
-                                       Response response;
-                                       response.set_exit_code(end->exit_code);
-                                       response.set_error(end->error);
-                                       sink.Push(std::move(response));
-                                       sink.Close(absl::OkStatus());
-                                     }));
+        const auto tell = [sink](const absl::StatusOr<engine::ContainerEnd>& end) {
+          if (!end.ok()) return sink.Close(end.status());
+          Response response;
+          response.set_exit_code(end->exit_code);
+          response.set_error(end->error);
+          sink.Push(std::move(response));
+          sink.Close(absl::OkStatus());
+        };
+        absl::StatusOr<std::string> id = engine_.table().Resolve(call.ns, request.container());
+        if (absl::IsNotFound(id.status())) {
+          const auto end = engine_.lifecycle().EndOfRemoved({call.ns, request.container()});
+          if (end.has_value()) {
+            tell(*end);
+            return absl::OkStatus();
+          }
+        }
+        BERTH_RETURN_IF_ERROR(id.status());
+        const ContainerKey key{call.ns, *std::move(id)};
+        BERTH_ASSIGN_OR_RETURN(const auto ticket,
+                               engine_.lifecycle().Wait(key, request.condition(), tell));
         call.OnCancel([this, key, ticket] { engine_.lifecycle().CancelWait(key, ticket); });
         return absl::OkStatus();
       });

@@ -70,6 +70,14 @@ absl::StatusOr<ContainerFiles> OpenStopped(Engine& engine, const ContainerKey& k
                                            RootView::Access access) {
   ContainerPath path = ParseContainerPath(text);
   if (const v1::MountPoint* mount = MountOf(container, path.text); mount != nullptr) {
+    if (mount->type() == v1::Mount::TYPE_VOLUME) {
+      const auto volume = engine.volumes().Get(key.ns, mount->name());
+      if (volume.ok() && !volume->options().empty()) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("volume ", mount->name(), " at ", mount->destination(),
+                         " is mounted only while its container runs: start ", key.id, " first"));
+      }
+    }
     struct stat status = {};
     if (::stat(mount->source().c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
       return OpenMount(*mount, std::move(path));

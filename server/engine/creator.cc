@@ -277,7 +277,14 @@ absl::Status Creator::AddVolumeMount(Draft& draft, const v1::Mount& mount) {
   *request.mutable_options() = mount.volume_options();
   BERTH_ASSIGN_OR_RETURN(const Volumes::Found found, with_.volumes.Create(draft.key.ns, request));
   BERTH_RETURN_IF_ERROR(with_.volumes.Use(draft.key, found.volume.name()));
-  if (!mount.no_copy()) {
+  const bool is_mounted = !found.volume.options().empty();
+  if (is_mounted && !mount.subpath().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "volume-subpath: volume ", found.volume.name(),
+        " is mounted by its driver options when the container starts; mount it whole"));
+  }
+  // What will be mounted there has its own content.
+  if (!mount.no_copy() && !is_mounted) {
     // Also for an older volume that is still empty, as Docker does.
     BERTH_RETURN_IF_ERROR(CopyUp(with_.parts, draft.key, draft.container.snapshotter(),
                                  mount.target(), found.volume.mountpoint()));

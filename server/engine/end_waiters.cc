@@ -1,5 +1,6 @@
 #include "server/engine/end_waiters.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace berth::engine {
@@ -41,7 +42,20 @@ void EndWaiters::TellExit(const ContainerKey& key, const ContainerEnd& end) {
 }
 
 void EndWaiters::TellRemoval(const ContainerKey& key, const ContainerEnd& end) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (removed_.size() >= kRemembered) removed_.pop_front();
+    removed_.emplace_back(key, end);
+  }
   for (Callback& callback : Take(key, For::kRemoval)) callback(end);
+}
+
+std::optional<ContainerEnd> EndWaiters::EndOfRemoved(const ContainerKey& key) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = std::find_if(removed_.rbegin(), removed_.rend(),
+                                  [&](const auto& one) { return one.first == key; });
+  if (found == removed_.rend()) return std::nullopt;
+  return found->second;
 }
 
 void EndWaiters::Close(const absl::Status& reason) {

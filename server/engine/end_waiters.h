@@ -6,8 +6,11 @@
 #define BERTH_SERVER_ENGINE_END_WAITERS_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -27,6 +30,7 @@ struct ContainerEnd {
 
 class EndWaiters {
  public:
+  static constexpr size_t kRemembered = 1024;
   enum class For { kExit, kRemoval };
   using Callback = absl::AnyInvocable<void(absl::StatusOr<ContainerEnd>)>;
   using Ticket = uint64_t;
@@ -35,8 +39,10 @@ class EndWaiters {
   void Cancel(const ContainerKey& key, Ticket ticket);
   // Answers those who wait for an exit.
   void TellExit(const ContainerKey& key, const ContainerEnd& end);
-  // Answers everybody.
+  // Answers everybody, and is remembered for those who ask too late.
   void TellRemoval(const ContainerKey& key, const ContainerEnd& end);
+  // How a container ended that was removed since we are here, one of the last kRemembered.
+  std::optional<ContainerEnd> EndOfRemoved(const ContainerKey& key);
   // Answers everybody of all containers with `reason`.
   void Close(const absl::Status& reason);
 
@@ -50,6 +56,7 @@ class EndWaiters {
   absl::Mutex mutex_;
   Ticket next_ ABSL_GUARDED_BY(mutex_) = 1;
   absl::flat_hash_map<ContainerKey, std::map<Ticket, Waiter>> waiters_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::pair<ContainerKey, ContainerEnd>> removed_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace berth::engine

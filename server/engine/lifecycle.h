@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -93,6 +94,10 @@ class Lifecycle {
   void CancelWait(const ContainerKey& key, EndWaiters::Ticket ticket) {
     waiters_.Cancel(key, ticket);
   }
+  // For who asks after a removal: --rm may be faster than a client that was cut off.
+  std::optional<ContainerEnd> EndOfRemoved(const ContainerKey& key) {
+    return waiters_.EndOfRemoved(key);
+  }
 
   // Runs when a container's task is created and not yet started: attachments of clients that came
   // before. Set once, before Begin.
@@ -125,6 +130,7 @@ class Lifecycle {
                                  uint32_t rows);
   Async<absl::Status> SetPolicy(ContainerKey key, v1::Container container);
   Async<absl::Status> Signal(ContainerKey key, int signal);
+  void ReleaseVolumes(const ContainerKey& key);
   // Removes the task, whatever it does. Errors: but for NOT_FOUND.
   Async<absl::Status> DeleteTask(ContainerKey key);
   Async<absl::Status> MarkStopped(ContainerKey key);

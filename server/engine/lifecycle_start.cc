@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/grpc/executor.h"
+#include "base/log/logger.h"
 #include "base/status/status_macros.h"
 #include "proto/containerd/services/tasks/v1/tasks.pb.h"
 #include "server/engine/exit_code.h"
@@ -100,7 +101,10 @@ Async<absl::Status> Lifecycle::Launch(ContainerKey key, v1::Container container,
                                       uint32_t rows) {
   Async<absl::Status> creation = CreateTask(key, container, columns, rows);
   absl::Status status = co_await creation;
-  if (!status.ok()) co_return status;
+  if (!status.ok()) {
+    ReleaseVolumes(key);
+    co_return status;
+  }
   Async<absl::Status> policy = SetPolicy(key, container);
   status = co_await policy;
   if (status.ok() && on_task_created_ != nullptr) {
@@ -178,6 +182,11 @@ Async<absl::Status> Lifecycle::CreateTask(ContainerKey key, v1::Container contai
                                                       : "berth-attach://");
   }
   for (int attempt = 0;; ++attempt) {
+    // Each time: a deletion lets them go.
+    for (const v1::MountPoint& point : container.mounts()) {
+      if (point.type() != v1::Mount::TYPE_VOLUME) continue;
+      if (absl::Status held = volumes_.Hold(key, point.name()); !held.ok()) co_return held;
+    }
     AwaitCall<tasks::CreateTaskResponse> created(parts_.executor, [&](auto done) {
       parts_.tasks.Create({.ns = key.ns}, request, std::move(done));
     });
@@ -215,6 +224,13 @@ Async<absl::Status> Lifecycle::SetPolicy(ContainerKey key, v1::Container contain
   co_return answer.status();
 }
 
+void Lifecycle::ReleaseVolumes(const ContainerKey& key) {
+  const absl::Status released = volumes_.Release(key);
+  if (released.ok()) return;
+  parts_.log.Warning("ignoring that a volume of a container that ended stays mounted",
+                     {{"namespace", key.ns}, {"container", key.id}, {"error", released}});
+}
+
 Async<absl::Status> Lifecycle::DeleteTask(ContainerKey key) {
   for (int attempt = 0;; ++attempt) {
     tasks::DeleteTaskRequest request;
@@ -223,7 +239,10 @@ Async<absl::Status> Lifecycle::DeleteTask(ContainerKey key) {
       parts_.tasks.Delete({.ns = key.ns}, request, std::move(done));
     });
     const absl::StatusOr<tasks::DeleteResponse> answer = co_await deletion;
-    if (answer.ok() || absl::IsNotFound(answer.status())) co_return absl::OkStatus();
+    if (answer.ok() || absl::IsNotFound(answer.status())) {
+      ReleaseVolumes(key);
+      co_return absl::OkStatus();
+    }
     if (!absl::IsFailedPrecondition(answer.status()) || attempt > 0) co_return answer.status();
     Async<absl::Status> kill = Signal(key, 9);
     const absl::Status killed = co_await kill;

@@ -7,6 +7,7 @@
 #include "base/status/status_macros.h"
 #include "proto/containerd/services/tasks/v1/tasks.pb.h"
 #include "server/engine/config_merge.h"
+#include "server/engine/host_checks.h"
 #include "server/engine/lifecycle.h"
 #include "server/engine/modes.h"
 #include "server/engine/names.h"
@@ -273,6 +274,7 @@ Async<absl::StatusOr<v1::UpdateContainerResponse>> Lifecycle::Update(
   MergeResources(request.resources(), *host.mutable_resources());
   if (request.has_restart_policy()) *host.mutable_restart_policy() = request.restart_policy();
   BERTH_CO_RETURN_IF_ERROR(CheckHostConfig(host));
+  BERTH_CO_RETURN_IF_ERROR(CheckAgainstHost(container.config(), host));
   const bool runs = Runs(container.state());
   if (runs && request.has_resources()) {
     BERTH_CO_ASSIGN_OR_RETURN(const oci::Json resources, ResourcesSpec(host.resources()));

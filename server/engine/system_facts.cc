@@ -86,7 +86,8 @@ absl::Status MeasureVolumes(Engine& engine, const std::string& ns, bool verbose,
   BERTH_ASSIGN_OR_RETURN(const auto list, engine.volumes().List(ns, {}));
   v1::DiskUsageResponse::Summary& total = *response.mutable_volumes();
   for (const v1::Volume& volume : list) {
-    const uint64_t bytes = Volumes::Measure(volume.mountpoint());
+    // What is mounted is not on our disk.
+    const uint64_t bytes = volume.options().empty() ? Volumes::Measure(volume.mountpoint()) : 0;
     total.set_total(total.total() + 1);
     total.set_size_bytes(total.size_bytes() + bytes);
     if (volume.references() > 0) {

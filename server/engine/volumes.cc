@@ -18,6 +18,7 @@
 #include "base/status/status_macros.h"
 #include "server/engine/label_filter.h"
 #include "server/engine/names.h"
+#include "server/engine/volume_mount.h"
 #include "server/metadata/namespace_table.h"
 #include "server/metadata/record.h"
 
@@ -50,6 +51,11 @@ absl::StatusOr<std::vector<std::string>> UsersOf(Connection& connection, absl::s
   }
 }
 
+template <typename Message>
+std::map<std::string, std::string> OptionsOf(const Message& message) {
+  return {message.options().begin(), message.options().end()};
+}
+
 absl::Status CheckRequest(const v1::CreateVolumeRequest& request) {
   if (!request.name().empty()) {
     BERTH_RETURN_IF_ERROR(ValidateVolumeName(request.name()));
@@ -58,12 +64,8 @@ absl::Status CheckRequest(const v1::CreateVolumeRequest& request) {
     return absl::NotFoundError(absl::StrCat("error looking up volume plugin ", request.driver(),
                                             ": only \"local\" is here"));
   }
-  if (!request.options().empty()) {
-    return absl::UnimplementedError(
-        absl::StrCat("volume option \"", request.options().begin()->first,
-                     "\": this release mounts no filesystems for volumes; use a bind mount"));
-  }
-  return absl::OkStatus();
+  if (request.options().empty()) return absl::OkStatus();
+  return ParseVolumeOptions(OptionsOf(request)).status();
 }
 
 }  // namespace
@@ -78,6 +80,7 @@ absl::StatusOr<Volumes::Found> Volumes::Create(absl::string_view ns,
   volume.set_anonymous(request.name().empty());
   volume.set_driver("local");
   *volume.mutable_labels() = request.labels();
+  *volume.mutable_options() = request.options();
   *volume.mutable_created_at() = metadata::ToTimestamp(absl::Now());
   const std::string directory = DirectoryOf(ns, volume.name());
   BERTH_RETURN_IF_ERROR(EnsureDirectory(absl::StrCat(root_, "/", directory, "/_data"), 0755));
@@ -188,7 +191,8 @@ absl::Status Volumes::Remove(absl::string_view ns, absl::string_view name) {
         return connection.Run("DELETE FROM engine_volumes WHERE ns = ? AND name = ?", ns, name);
       }));
   BERTH_ASSIGN_OR_RETURN(const UniqueFd root, OpenFile(root_, O_PATH | O_DIRECTORY));
-  BERTH_RETURN_IF_ERROR(RemoveTreeAt(root, directory)) << "remove the files of volume " << name;
+  BERTH_RETURN_IF_ERROR(RemoveFiles(root, directory, absl::StrCat(root_, "/", directory)))
+      << "remove the files of volume " << name;
   events_.Publish(ns, "volume", "destroy", name, {{"driver", "local"}});
   return absl::OkStatus();
 }
@@ -208,7 +212,7 @@ absl::StatusOr<v1::PruneVolumesResponse> Volumes::Prune(absl::string_view ns,
   for (const v1::Volume& volume : volumes) {
     if (volume.references() > 0 || (!all && !volume.anonymous())) continue;
     if (!MatchesPruneLabels(volume.labels(), request.filters())) continue;
-    const uint64_t bytes = Measure(volume.mountpoint());
+    const uint64_t bytes = volume.options().empty() ? Measure(volume.mountpoint()) : 0;
     const absl::Status removed = Remove(ns, volume.name());
     if (absl::IsFailedPrecondition(removed) || absl::IsNotFound(removed)) continue;
     BERTH_RETURN_IF_ERROR(removed);
@@ -250,10 +254,86 @@ absl::Status Volumes::Sweep() {
     BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(directory));
     for (const std::string& name : names) {
       if (known.contains(DirectoryOf(ns, name))) continue;
-      BERTH_RETURN_IF_ERROR(RemoveTreeAt(directory, name));
+      BERTH_RETURN_IF_ERROR(RemoveFiles(directory, name, absl::StrCat(root_, "/", ns, "/", name)));
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status Volumes::RemoveFiles(BorrowedFd parent, const std::string& directory,
+                                  const std::string& path) {
+  BERTH_RETURN_IF_ERROR(UnmountVolume(absl::StrCat(path, "/_data")));
+  return RemoveTreeAt(parent, directory);
+}
+
+absl::StatusOr<bool> Volumes::RunsElsewhere(const ContainerKey& key, absl::string_view volume) {
+  bool runs = false;
+  BERTH_RETURN_IF_ERROR(database_.Read([&](Connection& connection) -> absl::Status {
+    BERTH_ASSIGN_OR_RETURN(
+        Statement row,
+        connection.Prepare("SELECT c.state FROM engine_volume_uses u JOIN engine_containers c ON "
+                           "c.ns = u.ns AND c.id = u.container WHERE u.ns = ? AND u.volume = ? AND "
+                           "u.container != ?"));
+    row.Bind(key.ns, volume, key.id);
+    while (true) {
+      BERTH_ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) return absl::OkStatus();
+      BERTH_ASSIGN_OR_RETURN(const auto state,
+                             metadata::ParseRecord<v1::State>(row.ColumnBlob(0), "a state"));
+      runs = runs || state.status() == v1::STATUS_RUNNING || state.status() == v1::STATUS_PAUSED ||
+             state.status() == v1::STATUS_RESTARTING;
+    }
+  }));
+  return runs;
+}
+
+absl::StatusOr<std::vector<std::string>> Volumes::VolumesOf(const ContainerKey& key) {
+  std::vector<std::string> names;
+  BERTH_RETURN_IF_ERROR(database_.Read([&](Connection& connection) -> absl::Status {
+    BERTH_ASSIGN_OR_RETURN(
+        Statement row,
+        connection.Prepare("SELECT volume FROM engine_volume_uses WHERE ns = ? AND container = ?"));
+    row.Bind(key.ns, key.id);
+    while (true) {
+      BERTH_ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) return absl::OkStatus();
+      names.emplace_back(row.ColumnText(0));
+    }
+  }));
+  return names;
+}
+
+absl::Status Volumes::Hold(const ContainerKey& key, absl::string_view name) {
+  BERTH_ASSIGN_OR_RETURN(const v1::Volume volume, Get(key.ns, name));
+  if (volume.options().empty()) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(const VolumeMount mount, ParseVolumeOptions(OptionsOf(volume)));
+  absl::MutexLock lock(&mounts_mutex_);
+  BERTH_RETURN_IF_ERROR(MountVolume(mount, volume.mountpoint())) << "volume " << name;
+  holders_[DirectoryOf(key.ns, name)].insert(key.id);
+  return absl::OkStatus();
+}
+
+absl::Status Volumes::Release(const ContainerKey& key) {
+  BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> names, VolumesOf(key));
+  absl::Status first;
+  for (const std::string& name : names) {
+    const absl::StatusOr<v1::Volume> volume = Get(key.ns, name);
+    if (!volume.ok() || volume->options().empty()) continue;
+    absl::MutexLock lock(&mounts_mutex_);
+    const auto found = holders_.find(DirectoryOf(key.ns, name));
+    if (found != holders_.end()) {
+      found->second.erase(key.id);
+      if (!found->second.empty()) continue;
+      holders_.erase(found);
+    }
+    const absl::StatusOr<bool> runs = RunsElsewhere(key, name);
+    if (!runs.ok()) {
+      first.Update(runs.status());
+    } else if (!*runs) {
+      first.Update(UnmountVolume(volume->mountpoint()));
+    }
+  }
+  return first;
 }
 
 uint64_t Volumes::Measure(absl::string_view directory) {
@@ -281,6 +361,7 @@ std::string VolumeDocument(const v1::Volume& volume) {
   document["Mountpoint"] = volume.mountpoint();
   document["Name"] = volume.name();
   document["Options"] = nullptr;
+  for (const auto& [key, value] : volume.options()) document["Options"][key] = value;
   document["Scope"] = "local";
   return document.dump();
 }

@@ -2,16 +2,23 @@
 //
 // Invariant: the directory exists before the record is committed, and goes after the record is
 // deleted; a directory that no record names is removed at start. A volume that a container's row
-// names as used is not removed. Thread-safe; all calls block. Owned by Engine.
+// names as used is not removed. One with driver options is mounted as long as a container that
+// holds it runs, also while the daemon is away. Thread-safe; all calls block. Owned by Engine.
 #ifndef BERTH_SERVER_ENGINE_VOLUMES_H_
 #define BERTH_SERVER_ENGINE_VOLUMES_H_
 
+#include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "base/os/unique_fd.h"
 #include "base/sqlite/database.h"
 #include "proto/berth/engine/v1/volumes.pb.h"
 #include "server/engine/container_table.h"
@@ -44,6 +51,11 @@ class Volumes {
                                                  const v1::PruneVolumesRequest& request);
   // Notes that the container uses the volume.
   absl::Status Use(const ContainerKey& key, absl::string_view volume);
+  // The container is about to run: a volume with options is mounted, unless it is already. Errors:
+  // NOT_FOUND; what the mount says.
+  absl::Status Hold(const ContainerKey& key, absl::string_view volume);
+  // The container does not run any more: what no other one holds is unmounted.
+  absl::Status Release(const ContainerKey& key);
   // Removes directories that no record names.
   absl::Status Sweep();
   // The bytes of a directory tree, each inode once.
@@ -51,10 +63,20 @@ class Volumes {
 
  private:
   absl::StatusOr<std::vector<v1::Volume>> ReadAll(absl::string_view ns);
+  // Whether another container that uses the volume runs, as its row says.
+  absl::StatusOr<bool> RunsElsewhere(const ContainerKey& key, absl::string_view volume);
+  absl::StatusOr<std::vector<std::string>> VolumesOf(const ContainerKey& key);
+  // Never reaches into what is mounted there.
+  absl::Status RemoveFiles(BorrowedFd parent, const std::string& directory,
+                           const std::string& path);
 
   sqlite::Database& database_;
   EventLog& events_;
   const std::string root_;
+  absl::Mutex mounts_mutex_;
+  // Who holds which mounted volume, "<namespace>/<name>"; those of before a restart of the daemon
+  // are not here.
+  std::map<std::string, std::set<std::string>> holders_ ABSL_GUARDED_BY(mounts_mutex_);
 };
 
 // Docker's document.

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -156,6 +157,48 @@ class OptionsTest(DockerTest):
                          "mine\nhost\n/declared\n")
         self.assertIn("Read-only", run("--volumes-from", source + ":ro", "busybox", "sh", "-c", "touch /v/x 2>&1 || true"))
         self.assertEqual(self.inspect(source, "{{range .Mounts}}{{if eq .Destination \"/declared\"}}{{.Type}}{{end}}{{end}}"), "volume")
+
+    def test_volumes_with_options(self):
+        """The driver's options: what is mounted at the volume's place while a container uses it."""
+        f = self.folder
+        berth = self.daemon.berth
+        names = ["memory", "bound", "broken"]
+        self.addCleanup(lambda: berth("volume", "rm", "-f", *names, check=False))
+        berth("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,uid=7,noexec", "memory")
+        berth("volume", "create", "--opt", "type=none", "--opt", "o=bind,ro", "--opt", "device=" + f, "bound")
+        berth("volume", "create", "-o", "type=ext4", "-o", "device=/dev/no-such", "broken")
+        point = berth("volume", "inspect", "-f", "{{.Mountpoint}}", "memory").stdout.strip()
+        self.assertEqual(berth("volume", "inspect", "-f", "{{.Options.o}} {{.Options.type}}", "memory").stdout, "size=1m,uid=7,noexec tmpfs\n")
+        self.assertFalse(os.path.ismount(point))
+        self.detached("--name", "first", "-v", "memory:/v", "busybox", "sleep", "1000")
+        out = berth("exec", "first", "sh", "-c", "grep ' /v ' /proc/mounts; stat -c %u /v; echo shared > /v/f").stdout
+        self.assertRegex(out, r"(?s)^tmpfs /v tmpfs rw,noexec.*size=1024k.*\n7\n$")
+        # One filesystem for all, also for those that come when the daemon is another.
+        self.see((("-v", "memory:/v"), "cat /v/f", "shared"))
+        self.daemon.signal(signal.SIGKILL)
+        self.daemon.start()
+        self.see((("-v", "memory:/w"), "cat /w/f", "shared"))
+        self.assertTrue(os.path.ismount(point))
+        berth("stop", "-t", "0", "first")
+        self.assertFalse(os.path.ismount(point))
+        self.fails(1, "cp", f + "/f", "first:/v", words=("volume memory at /v is mounted only while its container runs",))
+        berth("start", "first")
+        self.assertEqual(berth("exec", "first", "ls", "/v").stdout, "")
+        self.fails(1, "volume", "rm", "memory", words=("volume is in use",))
+        berth("rm", "-f", "first")
+        self.assertFalse(os.path.ismount(point))
+        self.see((("-v", "bound:/v"), "cat /v/f; touch /v/x 2>&1", "host\n.*Read-only.*"))
+        berth("volume", "rm", "bound")
+        self.assertTrue(os.path.exists(f + "/f"))
+        self.see((("--mount", "type=volume,dst=/v,volume-opt=type=tmpfs,volume-opt=device=tmpfs,volume-opt=o=size=64k"),
+                  "grep ' /v ' /proc/mounts", ".*size=64k.*"))
+        self.fails(125, "run", "--rm", "-v", "broken:/v", "busybox", "true", words=("failed to mount local volume: mount /dev/no-such",))
+        self.fails(125, "create", "--mount", "type=volume,src=memory,dst=/v,volume-subpath=x", "busybox", words=("volume-subpath",))
+        for options, words in ((("-o", "colour=red"), 'invalid option: "colour"'), (("-o", "type=tmpfs"), 'missing required option: "device"'),
+                               (("-o", "size=1g"), "no quota support"), (("-o", "type"), "missing required option"), (("-d", "nfs"), "nfs"),
+                               (("-o", "type=none", "-o", "device=here", "-o", "o=bind"), "absolute path")):
+            self.fails(1, "volume", "create", *options, "refused", words=(words,))
+        self.assertNotIn("refused", berth("volume", "ls", "-q").stdout)
 
     def test_mounts_below_mounts(self):
         # In a mount namespace of its own would be kinder to the host; but the daemon's is what counts.
@@ -319,13 +362,13 @@ class OptionsTest(DockerTest):
         trap = "trap 'echo %s; exit 3' %s; echo ready; while :; do sleep 0.05; done"
         rows = (("own", ("--stop-signal", "SIGQUIT"), "QUIT", "busybox"), ("image", ("--entrypoint", ""), "USR1", "labelled"),
                 ("usual", (), "TERM", "busybox"), ("number", ("--stop-signal", "10"), "USR1", "busybox"))
-        for name, options, signal, image in rows:
-            self.detached("--name", name, *options, image, "sh", "-c", trap % (signal, signal))
+        for name, options, word, image in rows:
+            self.detached("--name", name, *options, image, "sh", "-c", trap % (word, word))
         self.detached("--name", "deaf", "--stop-timeout", "1", "busybox", "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done")
-        for name, _, signal, _ in rows:
+        for name, _, word, _ in rows:
             wait_for(lambda: "ready" in self.daemon.berth("logs", name).stdout)
             self.daemon.berth("stop", name)
-            self.assertEqual(self.daemon.berth("logs", name).stdout, "ready\n%s\n" % signal)
+            self.assertEqual(self.daemon.berth("logs", name).stdout, "ready\n%s\n" % word)
         wait_for(lambda: "ready" in self.daemon.berth("logs", "deaf").stdout)
         self.daemon.berth("stop", "deaf", timeout=9)
         self.assertEqual(self.inspect("deaf", "{{.State.ExitCode}} {{.Config.StopTimeout}}"), "137 1")
