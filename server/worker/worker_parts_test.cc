@@ -110,6 +110,7 @@ TEST(ConfineTest, OnlyTheGivenDirectoriesCanBeReached) {
 // What a thread can still do, tried on one that is thrown away afterwards.
 struct Tried {
   int socket = 0;
+  int accept = 0;
   int unshare = 0;
   int execve = 0;
   int fork = 0;
@@ -124,6 +125,7 @@ Tried TryFiltered(Sockets sockets) {
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     tried.socket = error_of(fd);
     if (fd >= 0) ::close(fd);
+    tried.accept = error_of(::accept4(-1, nullptr, nullptr, SOCK_CLOEXEC));
     tried.unshare = error_of(::unshare(CLONE_NEWNS));
     char* const arguments[] = {nullptr};
     tried.execve = error_of(::execve("/bin/true", arguments, arguments));
@@ -136,9 +138,10 @@ Tried TryFiltered(Sockets sockets) {
 }
 
 TEST(SyscallFilterTest, ProgramsAndNamespacesAreOutOfReach) {
-  for (const Sockets sockets : {Sockets::kForbidden, Sockets::kAllowed}) {
+  for (const Sockets sockets : {Sockets::kForbidden, Sockets::kAccepted, Sockets::kAllowed}) {
     const Tried tried = TryFiltered(sockets);
-    EXPECT_EQ(tried.socket, sockets == Sockets::kForbidden ? EPERM : 0);
+    EXPECT_EQ(tried.socket, sockets == Sockets::kAllowed ? 0 : EPERM);
+    EXPECT_EQ(tried.accept, sockets == Sockets::kForbidden ? EPERM : EBADF);
     EXPECT_EQ(tried.unshare, EPERM);
     EXPECT_EQ(tried.execve, EPERM);
     EXPECT_EQ(tried.fork, EPERM);

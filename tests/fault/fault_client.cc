@@ -11,6 +11,8 @@
 namespace berth::fault {
 namespace {
 
+constexpr absl::Duration kListenAgain = absl::Milliseconds(50);
+
 std::shared_ptr<grpc::Channel> Connect(absl::string_view socket) {
   grpc::ChannelArguments arguments;
   // A channel of an earlier daemon must not make this one wait before it connects.
@@ -98,7 +100,11 @@ FaultClient::FaultClient(std::shared_ptr<grpc::Channel> channel, absl::string_vi
       listener_([this] { Listen(); }) {}
 
 FaultClient::~FaultClient() {
-  listening_.TryCancel();
+  gone_.Notify();
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (listening_ != nullptr) listening_->TryCancel();
+  }
   listener_.join();
 }
 
@@ -109,9 +115,24 @@ void FaultClient::Prepare(grpc::ClientContext& context, absl::string_view lease,
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
 }
 
+// A first connection that fails, or a daemon that was killed, ends the stream: the next one goes on
+// where it broke off.
 void FaultClient::Listen() {
-  listening_.AddMetadata("berth-event-cursor", history_.cursor());
-  const auto reader = events_stub.Subscribe(&listening_, events::SubscribeRequest());
+  do {
+    grpc::ClientContext* context = nullptr;
+    {
+      const absl::MutexLock lock(&mutex_);
+      listening_ = std::make_unique<grpc::ClientContext>();
+      context = listening_.get();
+    }
+    if (gone_.HasBeenNotified()) return;  // or it would not be cancelled
+    ListenOnce(*context);
+  } while (!gone_.WaitForNotificationWithTimeout(kListenAgain));
+}
+
+void FaultClient::ListenOnce(grpc::ClientContext& context) {
+  context.AddMetadata("berth-event-cursor", history_.cursor());
+  const auto reader = events_stub.Subscribe(&context, events::SubscribeRequest());
   events::Envelope envelope;
   while (reader->Read(&envelope)) {
     // The cursor is a field that containerd's message does not have.

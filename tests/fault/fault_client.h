@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/grpc/status_conversion.h"
 #include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
@@ -119,10 +120,14 @@ class FaultClient {
   FaultClient(std::shared_ptr<grpc::Channel> channel, absl::string_view ns, EventHistory& history);
   void Prepare(grpc::ClientContext& context, absl::string_view lease, absl::Duration timeout) const;
   void Listen();
+  // Until the stream ends.
+  void ListenOnce(grpc::ClientContext& context);
 
   const std::string ns_;
   EventHistory& history_;
-  grpc::ClientContext listening_;
+  absl::Notification gone_;
+  absl::Mutex mutex_;
+  std::unique_ptr<grpc::ClientContext> listening_ ABSL_GUARDED_BY(mutex_);
   std::thread listener_;
 };
 
