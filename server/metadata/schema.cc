@@ -192,6 +192,9 @@ const sqlite::Migrations& SchemaMigrations() {
   static const sqlite::Migrations* const kMigrations = new sqlite::Migrations{
       {{1, 0}, FirstSchema()},
       {{1, 1}, kEngine},
+      {{1, 2},
+       absl::StrCat("CREATE INDEX containers_monitored ON containers (ns, id) WHERE ",
+                    kHasRestartStatus, ";")},
   };
   return *kMigrations;
 }

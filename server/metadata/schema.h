@@ -11,6 +11,11 @@ namespace berth::metadata {
 
 const sqlite::Migrations& SchemaMigrations();
 
+// Of a row of `containers`: its record holds the label of the restart monitor. An index has these
+// rows, and serves a query whose WHERE says exactly this.
+inline constexpr char kHasRestartStatus[] =
+    "instr(record, CAST('containerd.io/restart.status' AS BLOB)) > 0";
+
 }  // namespace berth::metadata
 
 #endif  // BERTH_SERVER_METADATA_SCHEMA_H_

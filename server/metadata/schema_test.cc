@@ -57,6 +57,22 @@ TEST(SchemaTest, TheDocumentDescribesEveryTableAndColumn) {
                   .ok());
 }
 
+// The restart monitor asks each ten seconds: it reads the containers that it is for, and no others.
+TEST(SchemaTest, TheMonitoredContainersAreFoundByTheirIndex) {
+  TestDatabase database;
+  const absl::Status read = database->Read([&](sqlite::Connection& connection) {
+    auto row = connection.Prepare(
+        absl::StrCat("EXPLAIN QUERY PLAN SELECT ns, id FROM containers WHERE ", kHasRestartStatus));
+    EXPECT_TRUE(row.ok()) << row.status();
+    if (!row.ok()) return row.status();
+    EXPECT_TRUE(row->Step().value_or(false));
+    EXPECT_TRUE(absl::StrContains(row->ColumnText(3), "USING INDEX containers_monitored"))
+        << row->ColumnText(3);
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(read.ok()) << read;
+}
+
 // An object whose table reports nothing could lose its new holder to a collection that runs.
 TEST(SchemaTest, EveryKindOfObjectReportsItsChanges) {
   TestDatabase database;

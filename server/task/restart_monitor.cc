@@ -9,6 +9,7 @@
 #include "base/status/status_macros.h"
 #include "proto/berth/shim/v1/supervisor.pb.h"
 #include "server/metadata/record.h"
+#include "server/metadata/schema.h"
 #include "server/task/restart_labels.h"
 
 namespace berth {
@@ -50,14 +51,14 @@ void RestartMonitor::LookAgainLater() {
   });
 }
 
-// The label's name stands in the record as it is: no record without it is read.
+// The label's name stands in the record as it is: no record without it is read, and the index
+// knows which those are.
 absl::StatusOr<std::vector<RestartMonitor::Labelled>> RestartMonitor::Find() {
   std::vector<std::pair<std::string, std::string>> keys;
   BERTH_RETURN_IF_ERROR(parts_.database.Read([&](sqlite::Connection& connection) -> absl::Status {
-    BERTH_ASSIGN_OR_RETURN(
-        sqlite::Statement row,
-        connection.Prepare("SELECT ns, id FROM containers WHERE "
-                           "instr(record, CAST('containerd.io/restart.status' AS BLOB)) > 0"));
+    BERTH_ASSIGN_OR_RETURN(sqlite::Statement row,
+                           connection.Prepare(absl::StrCat("SELECT ns, id FROM containers WHERE ",
+                                                           metadata::kHasRestartStatus)));
     while (true) {
       BERTH_ASSIGN_OR_RETURN(const bool more, row.Step());
       if (!more) return absl::OkStatus();
