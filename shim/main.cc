@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/os/lock_checks.h"
 #include "shim/init/container_init.h"
 #include "shim/service/arguments.h"
 #include "shim/service/delete_command.h"
@@ -35,6 +36,7 @@ absl::Status Run(const std::vector<std::string>& words) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  berth::DropLockOrderChecks();
   // Inside a container, as its process 1.
   if (argc > 0 && berth::init::IsContainerInit(argv[0])) {
     return berth::init::RunContainerInit(argc, argv);

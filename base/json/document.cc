@@ -1,5 +1,6 @@
 #include "base/json/document.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -105,7 +106,7 @@ class Parser {
     if (document_.text_->size() >= std::numeric_limits<uint32_t>::max()) {
       return absl::InvalidArgumentError("JSON text is too long");
     }
-    document_.nodes_.reserve(document_.text_->size() / 12 + 4);
+    document_.nodes_.reserve(CountNodes());
     if (at_ != end_ && !SkipSpaceTo("a value")) return Error();
     if (!ParseValue(0)) return Error();
     SkipSpace();
@@ -113,11 +114,22 @@ class Parser {
       Expect("the end of the text");
       return Error();
     }
-    document_.nodes_.shrink_to_fit();
+    if (document_.nodes_.size() < document_.nodes_.capacity() / 2) document_.nodes_.shrink_to_fit();
     return absl::OkStatus();
   }
 
  private:
+  // At least as many as there will be, so that what is parsed is not copied as it grows: a value
+  // is the first of its container or follows a comma or a colon. A hostile text's bound is that
+  // each value takes two bytes.
+  size_t CountNodes() const {
+    size_t marks = 2;
+    for (const char* p = begin_; p < end_; ++p) {
+      marks += *p == ',' || *p == ':' || *p == '[' || *p == '{' ? 1 : 0;
+    }
+    return std::min(marks, (document_.text_->size() + 1) / 2 + 1);
+  }
+
   // Remembers what should have stood here; the first wish is the one reported.
   bool Expect(absl::string_view what) {
     if (wish_.empty()) {

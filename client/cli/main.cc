@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "base/os/lock_checks.h"
 #include "client/commands/client_version.h"
 #include "client/commands/command.h"
 #include "client/commands/context.h"
@@ -83,4 +84,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace berth::client
 
-int main(int argc, char** argv) { return berth::client::Main(argc, argv); }
+int main(int argc, char** argv) {
+  berth::DropLockOrderChecks();
+  return berth::client::Main(argc, argv);
+}

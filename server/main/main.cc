@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/log/logger.h"
+#include "base/os/lock_checks.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "server/main/command_line.h"
@@ -149,6 +150,7 @@ absl::Status Run(int argc, char** argv) {
 }  // namespace berth
 
 int main(int argc, char** argv) {
+  berth::DropLockOrderChecks();
   const absl::Status status = berth::Run(argc, argv);
   if (status.ok()) return 0;
   std::cerr << "berthd: " << status.message() << std::endl;

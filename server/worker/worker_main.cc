@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "base/loop/loop.h"
 #include "base/os/fd_factories.h"
+#include "base/os/lock_checks.h"
 #include "base/os/unique_fd.h"
 #include "base/status/status_macros.h"
 #include "base/ttrpc/server.h"
@@ -118,4 +119,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace berth::worker
 
-int main(int argc, char** argv) { return berth::worker::Main(argc, argv); }
+int main(int argc, char** argv) {
+  berth::DropLockOrderChecks();
+  return berth::worker::Main(argc, argv);
+}

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -410,7 +409,6 @@ void Creation::ReleasePlan() {
   options_.preserved_fds.clear();
   options_.start_listener.Reset();
   options_.rootfs_mounts.clear();
-  ::malloc_trim(0);
 }
 
 void Creation::SendPlacedWhenReady() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/os/lock_checks.h"
 #include "base/status/status_macros.h"
 #include "shim/oci/arguments.h"
 #include "shim/oci/commands.h"
@@ -281,4 +282,10 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace berth::oci
 
-int main(int argc, char** argv) { return berth::oci::Main(argc, argv); }
+int main(int argc, char** argv) {
+  berth::DropLockOrderChecks();
+  const int code = berth::oci::Main(argc, argv);
+  // Nothing is left to do for destructors of what lives as long as the process.
+  ::fflush(nullptr);
+  ::_exit(code);
+}

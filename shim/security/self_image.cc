@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -12,6 +13,7 @@
 #include "base/os/fd_factories.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "shim/security/image_remap.h"
 
 namespace berth::security {
 namespace {
@@ -41,6 +43,17 @@ int CloneReadOnly() {
 }
 
 #ifndef __SANITIZE_ADDRESS__  // whose own start comes first
+// What open_tree gives is a place only; the file there is opened through its descriptor's name.
+bool RemapOnto(int place) {
+  char name[32];
+  ::snprintf(name, sizeof(name), "/proc/self/fd/%d", place);
+  const int image = ::open(name, O_RDONLY | O_CLOEXEC);  // tidy: allow(open) before constructors
+  if (image < 0) return false;
+  const bool moved = RemapOntoImage(image);
+  ::close(image);
+  return moved;
+}
+
 // Before constructors: nothing here may allocate or need them. Whatever does not work is left to
 // ProtectSelfImage, which says why.
 void ProtectEarly(int argc, char** argv, char** environment) {
@@ -54,7 +67,7 @@ void ProtectEarly(int argc, char** argv, char** environment) {
     return;
   const int safe = CloneReadOnly();
   if (safe < 0) return;
-  ::syscall(SYS_execveat, safe, "", argv, environment, AT_EMPTY_PATH);
+  if (!RemapOnto(safe)) ::syscall(SYS_execveat, safe, "", argv, environment, AT_EMPTY_PATH);
   ::close(safe);
 }
 

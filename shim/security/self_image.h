@@ -3,8 +3,8 @@
 // A container may execute /proc/self/exe, which is us, and then write to it. A program that runs
 // from a read-only mount, or from a sealed memfd, cannot be opened for writing by anybody inside.
 // A program that is linked with this and whose arguments hold one of the words "create", "run" and
-// "exec" has done so before its constructors ran, where it was easy: what starts twice should start
-// little the first time. Thread-hostile.
+// "exec" has moved itself onto such an image before its constructors ran (image_remap.h), or has
+// executed itself from it where the kernel refuses that. Thread-hostile.
 #ifndef BERTH_SHIM_SECURITY_SELF_IMAGE_H_
 #define BERTH_SHIM_SECURITY_SELF_IMAGE_H_
 

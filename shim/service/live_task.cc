@@ -167,10 +167,10 @@ void LiveTask::ContainerCreated(absl::Status status) {
   task_.CreateFinished(container_->init_pid());
   PublishCreate();
   LogLatency("create");
-  // Parsing the spec took memory that nothing needs from here on.
-  ::malloc_trim(0);
   Done<pid_t> done = std::move(create_done_);
   done(container_->init_pid());
+  // Parsing the spec took memory that nothing needs from here on.
+  ::malloc_trim(0);
 }
 
 absl::Status LiveTask::TakeOverInit() {

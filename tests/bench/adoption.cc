@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "base/os/fd_factories.h"
 #include "base/os/spawn.h"
+#include "base/os/lock_checks.h"
 #include "base/status/status_macros.h"
 #include "tests/bench/bench_daemon.h"
 #include "tests/bench/container_life.h"
@@ -136,6 +137,7 @@ absl::Status Bench::Run() {
 }  // namespace berth::bench
 
 int main(int argc, char** argv) {
+  berth::DropLockOrderChecks();
   berth::bench::Options options;
   CLI::App app("Times the adoption of running containers by a new daemon.");
   app.add_option("--bin", options.bin, "Directory of the daemon's programs")->required();

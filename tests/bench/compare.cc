@@ -24,6 +24,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/os/lock_checks.h"
 #include "base/status/status_macros.h"
 #include "tests/bench/container_life.h"
 #include "tests/bench/report.h"
@@ -140,6 +141,7 @@ absl::Status Compare(const Options& options) {
 }  // namespace berth::bench
 
 int main(int argc, char** argv) {
+  berth::DropLockOrderChecks();
   berth::bench::Options options;
   options.floor.busybox = "/bin/busybox";
   const std::vector<std::string> sections = options.sections;

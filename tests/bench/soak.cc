@@ -19,6 +19,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/os/fd_factories.h"
+#include "base/os/lock_checks.h"
 #include "base/status/status_macros.h"
 #include "tests/bench/bench_daemon.h"
 #include "tests/bench/container_life.h"
@@ -152,6 +153,7 @@ absl::Status Soak::Run() {
 }  // namespace berth::bench
 
 int main(int argc, char** argv) {
+  berth::DropLockOrderChecks();
   berth::bench::Options options;
   CLI::App app("Container lives without end, and what they leave in memory.");
   app.add_option("--bin", options.bin, "Directory of the daemon's programs")->required();
