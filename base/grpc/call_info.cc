@@ -28,7 +28,7 @@ bool IsIdentifier(absl::string_view text) {
   return after_word;
 }
 
-std::string Header(const grpc::CallbackServerContext& context, const char* name) {
+std::string Header(const grpc::ServerContextBase& context, const char* name) {
   const auto& headers = context.client_metadata();
   const auto found = headers.find(name);
   if (found == headers.end()) return "";
@@ -85,7 +85,7 @@ absl::Status CallInfo::RequireNamespace() const {
   return absl::OkStatus();
 }
 
-CallInfo ReadCallInfo(const grpc::CallbackServerContext& context) {
+CallInfo ReadCallInfo(const grpc::ServerContextBase& context) {
   CallInfo call;
   call.ns = Header(context, "containerd-namespace");
   call.lease = Header(context, "containerd-lease");

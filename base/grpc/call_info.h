@@ -55,7 +55,7 @@ struct CallInfo {
 };
 
 // Reads the headers of `context`.
-CallInfo ReadCallInfo(const grpc::CallbackServerContext& context);
+CallInfo ReadCallInfo(const grpc::ServerContextBase& context);
 
 }  // namespace berth
 

@@ -89,15 +89,12 @@ class FakeService final : public Content::CallbackService {
         [](const CallInfo&,
            const ReadContentRequest& q) -> absl::StatusOr<StreamSource<ReadContentResponse>> {
       if (q.size() < 0) return absl::OutOfRangeError("negative");
-      return [n = q.size(),
-              padding = q.offset()](ReadContentResponse& response) mutable -> absl::StatusOr<bool> {
+      return [n = q.size()](ReadContentResponse& response) mutable -> absl::StatusOr<bool> {
         if (n-- == 0) return false;
         response.set_offset(n);
-        response.set_data(std::string(padding, 'x'));
         return true;
       };
     };
-    if (q->offset() > 0) return ListStream<ReadContentResponse>(c, executor_, q, open);
     return PullStream<ReadContentResponse>(c, executor_, q, open);
   }
   grpc::ServerWriteReactor<ListContentResponse>* List(grpc::CallbackServerContext* c,
@@ -274,22 +271,6 @@ TEST_F(GrpcTest, PullStreamSendsAllInOrder) {
   while (reader->Read(&response)) ASSERT_EQ(response.offset(), --expected);
   EXPECT_TRUE(reader->Finish().ok());
   EXPECT_EQ(expected, 0);
-}
-
-TEST_F(GrpcTest, ListStreamSendsAllInOrder) {
-  constexpr int64_t kMessages = 2000;
-  grpc::ClientContext context;
-  ReadContentRequest request;
-  request.set_size(kMessages);
-  request.set_offset(12'000);  // bytes in each message: more than any window of flow control holds
-  auto reader = stub_->Read(&context, request);
-  ReadContentResponse response;
-  for (int64_t left = kMessages; left > 0; --left) {
-    ASSERT_TRUE(reader->Read(&response));
-    ASSERT_EQ(response.offset(), left - 1);
-  }
-  EXPECT_FALSE(reader->Read(&response));
-  EXPECT_TRUE(reader->Finish().ok());
 }
 
 TEST_F(GrpcTest, PullStreamThatCannotOpenEndsWithTheError) {

@@ -1,12 +1,11 @@
 // Serves calls that answer with a stream of messages.
 //
 // PullStream suits file reads: the source is asked for the next message, on the executor, only when
-// the last has been taken, so that a slow client holds neither a thread nor memory. ListStream
-// suits lists: opened on the executor, then sent from memory without coming back to it. PushStream
+// the last has been taken, so that a slow client holds neither a thread nor memory. PushStream
 // suits subscriptions: whoever has news pushes, from any thread, without ever blocking, into a
 // queue with a bound; a client that falls behind it loses the stream with RESOURCE_EXHAUSTED, and
 // knows that it missed something. Who would rather wait than lose a client pushes while HasRoom()
-// and goes on when OnRoom tells. Thread-safe.
+// and goes on when OnRoom tells. Long lists of small messages: page_stream.h. Thread-safe.
 #ifndef BERTH_BASE_GRPC_SERVER_STREAM_H_
 #define BERTH_BASE_GRPC_SERVER_STREAM_H_
 
@@ -64,10 +63,7 @@ class StreamSink {
 
 namespace grpc_internal {
 
-// Whether a source may block, or has all its messages in memory.
-enum class SourceKind { kBlocking, kInMemory };
-
-template <typename Request, typename Response, SourceKind kind>
+template <typename Request, typename Response>
 class PullReactor final : public grpc::ServerWriteReactor<Response> {
  public:
   using Open =
@@ -107,7 +103,6 @@ class PullReactor final : public grpc::ServerWriteReactor<Response> {
     this->Finish(ToGrpc(status));
   }
   void OnWriteDone(bool ok) override {
-    if (kind == SourceKind::kInMemory && ok) return SendNext();
     executor_.PostContinuation(
         [this, ok] { ok ? SendNext() : End(absl::CancelledError("the client went away")); });
   }
@@ -121,16 +116,6 @@ class PullReactor final : public grpc::ServerWriteReactor<Response> {
   StreamSource<Response> source_;
   Response message_;
 };
-
-template <typename Response, SourceKind kind, typename Request, typename Function>
-grpc::ServerWriteReactor<Response>* StartPull(grpc::CallbackServerContext* context,
-                                              Executor& executor, const Request* request,
-                                              Function open) {
-  auto* reactor = new PullReactor<Request, Response, kind>(ReadCallInfo(*context), executor,
-                                                           request, std::move(open));
-  reactor->Start();
-  return reactor;
-}
 
 template <typename Response>
 class PushReactor final : public grpc::ServerWriteReactor<Response>,
@@ -241,17 +226,10 @@ template <typename Response, typename Request, typename Function>
 grpc::ServerWriteReactor<Response>* PullStream(grpc::CallbackServerContext* context,
                                                Executor& executor, const Request* request,
                                                Function open) {
-  return grpc_internal::StartPull<Response, grpc_internal::SourceKind::kBlocking>(
-      context, executor, request, std::move(open));
-}
-
-// As PullStream, but the source that `open` returns never blocks: it runs on gRPC's threads.
-template <typename Response, typename Request, typename Function>
-grpc::ServerWriteReactor<Response>* ListStream(grpc::CallbackServerContext* context,
-                                               Executor& executor, const Request* request,
-                                               Function open) {
-  return grpc_internal::StartPull<Response, grpc_internal::SourceKind::kInMemory>(
-      context, executor, request, std::move(open));
+  auto* reactor = new grpc_internal::PullReactor<Request, Response>(
+      ReadCallInfo(*context), executor, request, std::move(open));
+  reactor->Start();
+  return reactor;
 }
 
 // `subscribe`: absl::Status(const CallInfo&, const Request&, StreamSink<Response>), runs on gRPC's

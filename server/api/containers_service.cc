@@ -1,12 +1,15 @@
 #include "server/api/containers_service.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/wire_format_lite.h>
+
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/grpc/server_stream.h"
 #include "base/grpc/unary.h"
 #include "base/status/status_macros.h"
 #include "proto/containerd/events/container.pb.h"
@@ -20,6 +23,24 @@ using Container = metadata::ContainerStore::Container;
 
 std::vector<std::string> FiltersOf(const ContainersService::ListRequest& request) {
   return {request.filters().begin(), request.filters().end()};
+}
+
+// What a list holds of the daemon's memory while its client reads.
+constexpr size_t kListPageBytes = 256 << 10;
+
+// A ListMessage around a record, which is its field `container` as it was stored.
+grpc::ByteBuffer ListMessageOf(absl::string_view record) {
+  std::string head;
+  {
+    google::protobuf::io::StringOutputStream stream(&head);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    using google::protobuf::internal::WireFormatLite;
+    WireFormatLite::WriteTag(ContainersService::ListMessage::kContainerFieldNumber,
+                             WireFormatLite::WIRETYPE_LENGTH_DELIMITED, &coded);
+    coded.WriteVarint32(static_cast<uint32_t>(record.size()));
+  }
+  const grpc::Slice slices[] = {grpc::Slice(head), grpc::Slice(record.data(), record.size())};
+  return grpc::ByteBuffer(slices, 2);
 }
 
 }  // namespace
@@ -44,21 +65,33 @@ grpc::ServerUnaryReactor* ContainersService::List(grpc::CallbackServerContext* c
                                  const ListRequest& request) { return DoList(caller, request); }));
 }
 
-grpc::ServerWriteReactor<ContainersService::ListMessage>* ContainersService::ListStream(
-    grpc::CallbackServerContext* context, const ListRequest* request) {
-  return berth::ListStream<ListMessage>(
-      context, executor_, request,
-      [this](const CallInfo& call,
-             const ListRequest& request) -> absl::StatusOr<StreamSource<ListMessage>> {
-        BERTH_ASSIGN_OR_RETURN(const Caller caller, CallerOf(call));
-        BERTH_ASSIGN_OR_RETURN(std::vector<Container> all, store_.List(caller, FiltersOf(request)));
-        return StreamSource<ListMessage>([all = std::move(all), next = size_t{0}](
-                                             ListMessage& message) mutable -> absl::StatusOr<bool> {
-          if (next == all.size()) return false;
-          *message.mutable_container() = std::move(all[next++]);
-          return true;
-        });
-      });
+absl::StatusOr<PageSource> ContainersService::OpenListStream(const CallInfo& call,
+                                                             grpc::ByteBuffer& request) {
+  ListRequest list;
+  if (!grpc::SerializationTraits<ListRequest>::Deserialize(&request, &list).ok()) {
+    return absl::InvalidArgumentError("the request is no ListContainersRequest");
+  }
+  BERTH_ASSIGN_OR_RETURN(Caller caller, CallerOf(call));
+  BERTH_ASSIGN_OR_RETURN(Filter filter, Filter::Compile(FiltersOf(list)));
+  return PageSource([this, caller = std::move(caller), filter = std::move(filter),
+                     after = std::string()](MessagePage& page) mutable {
+    return store_.VisitPage(caller, filter, kListPageBytes, after, [&](absl::string_view record) {
+      page.push_back(ListMessageOf(record));
+    });
+  });
+}
+
+PageStreams::Method ContainersService::ListStreamMethod() {
+  PageStreams::Method method;
+  method.request = [this](grpc::ServerContext* context, grpc::ByteBuffer* request,
+                          grpc::ServerAsyncWriter<grpc::ByteBuffer>* writer,
+                          grpc::ServerCompletionQueue* queue, void* tag) {
+    RequestListStream(context, request, writer, queue, queue, tag);
+  };
+  method.open = [this](const CallInfo& call, grpc::ByteBuffer& request) {
+    return OpenListStream(call, request);
+  };
+  return method;
 }
 
 grpc::ServerUnaryReactor* ContainersService::Create(grpc::CallbackServerContext* context,

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "base/grpc/call_info.h"
 #include "base/grpc/executor.h"
+#include "base/grpc/page_stream.h"
 #include "base/grpc/unary.h"
 #include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
 #include "server/events/event_sink.h"
@@ -20,8 +21,16 @@
 
 namespace berth {
 
-class ContainersService final
-    : public containerd::services::containers::v1::Containers::CallbackService {
+namespace containers_internal {
+using Containers = containerd::services::containers::v1::Containers;
+// All but ListStream, whose messages are sent as they are stored.
+using CallbackMethods = Containers::WithCallbackMethod_Get<Containers::WithCallbackMethod_List<
+    Containers::WithCallbackMethod_Create<Containers::WithCallbackMethod_Update<
+        Containers::WithCallbackMethod_Delete<Containers::Service>>>>>;
+using Base = Containers::WithRawMethod_ListStream<CallbackMethods>;
+}  // namespace containers_internal
+
+class ContainersService final : public containers_internal::Base {
  public:
   using GetRequest = containerd::services::containers::v1::GetContainerRequest;
   using GetResponse = containerd::services::containers::v1::GetContainerResponse;
@@ -52,8 +61,8 @@ class ContainersService final
                                 GetResponse* response) override;
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const ListRequest* request,
                                  ListResponse* response) override;
-  grpc::ServerWriteReactor<ListMessage>* ListStream(grpc::CallbackServerContext* context,
-                                                    const ListRequest* request) override;
+  // Of messages ListMessage.
+  PageStreams::Method ListStreamMethod();
   grpc::ServerUnaryReactor* Create(grpc::CallbackServerContext* context,
                                    const CreateRequest* request, CreateResponse* response) override;
   grpc::ServerUnaryReactor* Update(grpc::CallbackServerContext* context,
@@ -63,6 +72,7 @@ class ContainersService final
 
  private:
   using Caller = metadata::Caller;
+  absl::StatusOr<PageSource> OpenListStream(const CallInfo& call, grpc::ByteBuffer& request);
   absl::StatusOr<ListResponse> DoList(const Caller& caller, const ListRequest& request);
   absl::StatusOr<CreateResponse> DoCreate(const Caller& caller, const CreateRequest& request);
   struct Updated {

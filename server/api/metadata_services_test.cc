@@ -50,7 +50,9 @@ class MetadataServicesTest : public testing::Test {
     builder.RegisterService(&containers_service_);
     builder.RegisterService(&images_service_);
     builder.RegisterService(&leases_service_);
+    page_streams_ = std::make_unique<PageStreams>(builder, executor_);
     server_ = builder.BuildAndStart();
+    page_streams_->Start({containers_service_.ListStreamMethod()});
     const auto channel = server_->InProcessChannel({});
     namespaces_ = Namespaces::NewStub(channel);
     containers_ = Containers::NewStub(channel);
@@ -105,6 +107,7 @@ class MetadataServicesTest : public testing::Test {
   Executor executor_{2, 16};
   RecordingSink sink_;
   const Logger log_{LogLevel::kFatal, LogFormat::kText};
+  std::unique_ptr<PageStreams> page_streams_;
   gc::Scheduler scheduler_{{.startup_delay = absl::Hours(1)}, log_};
   metadata::NamespaceStore namespace_store_{*database_};
   metadata::ContainerStore container_store_{*database_};

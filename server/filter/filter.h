@@ -34,6 +34,8 @@ class Filter {
   Filter() = default;
 
   bool Matches(FieldLookup lookup) const;
+  // Whatever the fields are: nothing needs to be looked up.
+  bool MatchesAll() const { return expressions_ == nullptr; }
 
   struct Selector;
 

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/grpc/page_stream.h"
 #include "base/os/unique_fd.h"
 #include "server/main/services.h"
 
@@ -35,10 +36,11 @@ class ApiServer {
 
  private:
   ApiServer();
-  absl::Status Build(const GrpcConfig& config, CallMetrics* metrics);
+  absl::Status Build(const GrpcConfig& config, Executor& executor, CallMetrics* metrics);
 
   NamedServices services_;
   HealthService* health_ = nullptr;  // one of services_
+  std::unique_ptr<PageStreams> page_streams_;
   std::unique_ptr<grpc::Server> server_;
 };
 

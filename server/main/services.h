@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/grpc/page_stream.h"
+
 namespace grpc {
 class Service;
 }  // namespace grpc
@@ -48,6 +50,7 @@ struct ServiceParts {
 struct NamedService {
   std::string plugin;  // the id under which clients find it in the list of plugins
   std::unique_ptr<grpc::Service> service;
+  std::vector<PageStreams::Method> page_streams = {};
 };
 using NamedServices = std::vector<NamedService>;
 

@@ -21,16 +21,16 @@ constexpr absl::Duration kPolicyTimeout = absl::Seconds(5);
 
 void AddRecordServices(const ServiceParts& parts, NamedServices& services) {
   Storage& storage = parts.storage;
-  services.push_back(
-      {"containers",
-       std::make_unique<ContainersService>(
-           storage.containers(), parts.exchange, parts.executor,
-           [&tasks = parts.tasks](const std::string& ns,
-                                  const containerd::services::containers::v1::Container& container,
-                                  absl::AnyInvocable<void(absl::Status)> done) {
-             tasks.life().ApplyLabels({ns, container.id()}, container.labels(), kPolicyTimeout,
-                                      std::move(done));
-           })});
+  auto containers = std::make_unique<ContainersService>(
+      storage.containers(), parts.exchange, parts.executor,
+      [&tasks = parts.tasks](const std::string& ns,
+                             const containerd::services::containers::v1::Container& container,
+                             absl::AnyInvocable<void(absl::Status)> done) {
+        tasks.life().ApplyLabels({ns, container.id()}, container.labels(), kPolicyTimeout,
+                                 std::move(done));
+      });
+  const PageStreams::Method list_stream = containers->ListStreamMethod();
+  services.push_back({"containers", std::move(containers), {list_stream}});
   services.push_back(
       {"images", std::make_unique<ImagesService>(storage.images(), parts.exchange,
                                                  storage.collector(), parts.executor)});

@@ -151,6 +151,33 @@ absl::StatusOr<std::vector<Container>> ContainerStore::List(const Caller& caller
   return all;
 }
 
+absl::StatusOr<bool> ContainerStore::VisitPage(
+    const Caller& caller, const Filter& filter, size_t page_bytes, std::string& after,
+    absl::FunctionRef<void(absl::string_view record)> visit) {
+  bool more = true;
+  BERTH_RETURN_IF_ERROR(database_.Read([&](sqlite::Connection& connection) -> absl::Status {
+    BERTH_ASSIGN_OR_RETURN(sqlite::Statement row,
+                           connection.Prepare("SELECT id, record FROM containers "
+                                              "WHERE ns = ? AND id > ? ORDER BY id"));
+    const std::string begin = after;
+    row.Bind(caller.ns, begin);
+    for (size_t read_bytes = 0; read_bytes < page_bytes;) {
+      BERTH_ASSIGN_OR_RETURN(more, row.Step());
+      if (!more) return absl::OkStatus();
+      after = std::string(row.ColumnText(0));
+      const absl::string_view record = row.ColumnBlob(1);
+      read_bytes += record.size();
+      if (!filter.MatchesAll()) {
+        BERTH_ASSIGN_OR_RETURN(const auto container, ParseRecord<Container>(record, Quoted(after)));
+        if (!filter.Matches([&](const auto& path) { return FieldOf(container, path); })) continue;
+      }
+      visit(record);
+    }
+    return absl::OkStatus();
+  }));
+  return more;
+}
+
 absl::StatusOr<Container> ContainerStore::Create(const Caller& caller, Container container) {
   BERTH_RETURN_IF_ERROR(Validate(container)) << "create container failed validation";
   DropEmptyLabels(*container.mutable_labels());

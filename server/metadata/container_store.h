@@ -9,12 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "base/sqlite/database.h"
 #include "proto/containerd/services/containers/v1/containers.pb.h"
+#include "server/filter/filter.h"
 #include "server/metadata/caller.h"
 #include "server/metadata/change_listener.h"
 #include "server/metadata/collectable.h"
@@ -33,6 +35,13 @@ class ContainerStore final : public Collectable {
   // In order of id. Filter fields: id, image, runtime.name, labels.<key>. Errors: INVALID_ARGUMENT.
   absl::StatusOr<std::vector<Container>> List(const Caller& caller,
                                               absl::Span<const std::string> filters);
+  // Visits records as they are stored (serialised Containers) in order of id, from behind the id
+  // `after` on, until their sizes pass `page_bytes`; then `after` is the last id visited or passed
+  // over. False when none is left. A record that is there all the while is visited once by a walk
+  // over all pages. Errors: DATA_LOSS.
+  absl::StatusOr<bool> VisitPage(const Caller& caller, const Filter& filter, size_t page_bytes,
+                                 std::string& after,
+                                 absl::FunctionRef<void(absl::string_view record)> visit);
   // Stamps the times. Errors: ALREADY_EXISTS; INVALID_ARGUMENT naming the field.
   absl::StatusOr<Container> Create(const Caller& caller, Container container);
   // Mask paths: labels, labels.<key>, extensions, extensions.<key>, spec, image, snapshotkey; an

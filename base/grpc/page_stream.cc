@@ -1,0 +1,161 @@
+#include "base/grpc/page_stream.h"
+
+#include <pthread.h>
+
+#include <utility>
+
+#include "base/grpc/status_conversion.h"
+
+namespace berth {
+namespace {
+
+// Messages are gathered up to here, then sent at once: less than the transport gathers by itself
+// (64 KiB), so that each of the gathered is done when it is handed over, and the one that sends
+// them waits for the client alone.
+constexpr size_t kGatherBytes = 32 << 10;
+
+}  // namespace
+
+// One call, from the wish for it to its end. Its operations' ends come to the queue's thread; pages
+// are read on the executor, while no operation is under way.
+class PageStreams::Call {
+ public:
+  // What comes out of the queue: which end of which call.
+  struct Tag {
+    Call* call;
+    void (Call::*on_end)(bool ok);
+  };
+
+  // Takes the next call of `method`.
+  Call(PageStreams& owner, const Method& method) : owner_(owner), method_(method) {
+    context_.AsyncNotifyWhenDone(&over_tag_);
+    operation_tag_.on_end = &Call::OnRequested;
+    method_.request(&context_, &request_, &writer_, owner_.queue_.get(), &operation_tag_);
+  }
+
+ private:
+  void OnRequested(bool ok) {
+    if (!ok) {  // the server is shut down, and there never was a call
+      delete this;
+      return;
+    }
+    owner_.CountCalls(1);
+    new Call(owner_, method_);
+    call_ = ReadCallInfo(context_);
+    const bool accepted = owner_.executor_.Post([this] { Open(); });
+    if (!accepted) {
+      Finish(absl::ResourceExhaustedError(
+          "too many calls are waiting to be served; try again in a moment"));
+    }
+  }
+  void Open() {
+    auto source = grpc_internal::Guarded<absl::StatusOr<PageSource>>(
+        [this] { return method_.open(call_, request_); });
+    if (!source.ok()) return Finish(source.status());
+    source_ = *std::move(source);
+    ReadPage();
+  }
+  void ReadPage() {
+    page_.clear();
+    next_ = 0;
+    while (page_.empty() && more_) {
+      if (call_.cancelled()) return Finish(absl::CancelledError("the client went away"));
+      const auto more =
+          grpc_internal::Guarded<absl::StatusOr<bool>>([this] { return source_(page_); });
+      if (!more.ok()) return Finish(more.status());
+      more_ = *more;
+    }
+    page_.empty() ? Finish(absl::OkStatus()) : WriteNext();
+  }
+  void WriteNext() {
+    const grpc::ByteBuffer& message = page_[next_++];
+    gathered_bytes_ += message.Length();
+    grpc::WriteOptions options;
+    if (gathered_bytes_ < kGatherBytes && next_ < page_.size()) {
+      options.set_buffer_hint();
+    } else {
+      gathered_bytes_ = 0;
+    }
+    operation_tag_.on_end = &Call::OnWritten;
+    writer_.Write(message, options, &operation_tag_);
+  }
+  void OnWritten(bool ok) {
+    if (!ok) return Finish(absl::CancelledError("the client went away"));
+    if (next_ < page_.size()) return WriteNext();
+    if (!more_) return Finish(absl::OkStatus());
+    owner_.executor_.PostContinuation([this] { ReadPage(); });
+  }
+  void Finish(const absl::Status& status) {
+    source_ = nullptr;
+    call_.cancellation->Close();
+    operation_tag_.on_end = &Call::OnFinished;
+    writer_.Finish(ToGrpc(status), &operation_tag_);
+  }
+  void OnFinished(bool) { End(); }
+  // Once for each call that began: the client has all, or is gone.
+  void OnOver(bool) {
+    if (context_.IsCancelled()) call_.cancellation->Cancel();
+    End();
+  }
+  void End() {
+    if (--ends_ > 0) return;
+    owner_.CountCalls(-1);
+    delete this;
+  }
+
+  PageStreams& owner_;
+  const Method& method_;
+  Tag operation_tag_{this, nullptr};
+  Tag over_tag_{this, &Call::OnOver};
+  grpc::ServerContext context_;
+  grpc::ByteBuffer request_;
+  grpc::ServerAsyncWriter<grpc::ByteBuffer> writer_{&context_};
+  CallInfo call_;
+  PageSource source_;
+  MessagePage page_;
+  size_t next_ = 0;  // of page_
+  size_t gathered_bytes_ = 0;
+  bool more_ = true;  // behind page_
+  int ends_ = 2;      // of the last operation and of the call: the queue's thread only
+};
+
+PageStreams::PageStreams(grpc::ServerBuilder& builder, Executor& executor)
+    : executor_(executor), queue_(builder.AddCompletionQueue()) {}
+
+PageStreams::~PageStreams() { Stop(); }
+
+void PageStreams::Start(std::vector<Method> methods) {
+  methods_ = std::move(methods);
+  for (const Method& method : methods_) new Call(*this, method);
+  thread_ = std::thread([this] { Run(); });
+  ::pthread_setname_np(thread_.native_handle(), "page-streams");
+}
+
+void PageStreams::CountCalls(int change) {
+  absl::MutexLock lock(&mutex_);
+  calls_ += change;
+}
+
+void PageStreams::Run() {
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue_->Next(&tag, &ok)) {
+    auto* end = static_cast<Call::Tag*>(tag);
+    (end->call->*end->on_end)(ok);
+  }
+}
+
+void PageStreams::Stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  {
+    // A call that was cancelled still has an operation to start: the one that ends it.
+    const auto none = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return calls_ == 0; };
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(&none));
+  }
+  queue_->Shutdown();
+  thread_.joinable() ? thread_.join() : Run();  // a queue must be empty at its end
+}
+
+}  // namespace berth
