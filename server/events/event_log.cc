@@ -215,9 +215,11 @@ absl::Status EventLog::Write(absl::string_view record) {
                                  static_cast<off_t>(tail.size + written));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) {
-      const absl::Status status = ErrnoStatus(errno, "pwrite", tail.name);
-      // Half a record behind the last would read as damage.
-      if (written > 0) (void)::ftruncate(tail.fd.get(), static_cast<off_t>(tail.size));
+      absl::Status status = ErrnoStatus(errno, "pwrite", tail.name);
+      // Half a record behind the last would read as damage; the next one overwrites what stays.
+      if (written > 0 && ::ftruncate(tail.fd.get(), static_cast<off_t>(tail.size)) != 0) {
+        status = Annotate(status, "half a record stays behind the last, and cannot be cut off");
+      }
       return status;
     }
     written += static_cast<size_t>(put);
