@@ -7,14 +7,6 @@
 #include "base/grpc/status_conversion.h"
 
 namespace berth {
-namespace {
-
-// Messages are gathered up to here, then sent at once: less than the transport gathers by itself
-// (64 KiB), so that each of the gathered is done when it is handed over, and the one that sends
-// them waits for the client alone.
-constexpr size_t kGatherBytes = 32 << 10;
-
-}  // namespace
 
 // One call, from the wish for it to its end. Its operations' ends come to the queue's thread; pages
 // are read on the executor, while no operation is under way.
@@ -69,15 +61,10 @@ class PageStreams::Call {
   }
   void WriteNext() {
     const grpc::ByteBuffer& message = page_[next_++];
-    gathered_bytes_ += message.Length();
-    grpc::WriteOptions options;
-    if (gathered_bytes_ < kGatherBytes && next_ < page_.size()) {
-      options.set_buffer_hint();
-    } else {
-      gathered_bytes_ = 0;
-    }
+    // No buffer hint, though more follows: with it the transport stalled for ever once the window
+    // of flow control was used up (gRPC 1.51, over a socket).
     operation_tag_.on_end = &Call::OnWritten;
-    writer_.Write(message, options, &operation_tag_);
+    writer_.Write(message, &operation_tag_);
   }
   void OnWritten(bool ok) {
     if (!ok) return Finish(absl::CancelledError("the client went away"));
@@ -113,8 +100,7 @@ class PageStreams::Call {
   CallInfo call_;
   PageSource source_;
   MessagePage page_;
-  size_t next_ = 0;  // of page_
-  size_t gathered_bytes_ = 0;
+  size_t next_ = 0;   // of page_
   bool more_ = true;  // behind page_
   int ends_ = 2;      // of the last operation and of the call: the queue's thread only
 };
