@@ -176,6 +176,7 @@ void DescribeHistory(Command command, const Context& context) {
   command.Option("--format", arguments->format, "table or json")
       .Flag("-q,--quiet", arguments->is_quiet, "Ids only")
       .Rest({"IMAGE", 1, 1}, arguments->rest)
+      .Examples("  berth history alpine\n  berth history -q alpine\n")
       .Do([&context, arguments] { return ShowHistory(context, *arguments); });
 }
 
