@@ -4,7 +4,7 @@
 // Invariant: `changed` runs once soon after Add, and again after every later change, so that
 // whoever reads to the end after each call misses nothing. Where the kernel gives no further watch
 // the directory is looked at in intervals instead. Add and Remove are thread-safe; `changed` runs
-// on the loop and must not block. Owned by Engine, outlived by the loop.
+// on the loop and must not block. Owned by Engine; told before the loop goes.
 #ifndef BERTH_SERVER_ENGINE_LOG_WATCH_H_
 #define BERTH_SERVER_ENGINE_LOG_WATCH_H_
 
@@ -33,6 +33,8 @@ class LogWatch {
   Ticket Add(std::string directory, Changed changed);
   // `changed` may still be running when this returns, and does not run again afterwards.
   void Remove(Ticket ticket);
+  // For the loop's owner, when it runs no more and before it is destroyed: lets go of it.
+  void LoopEnded() { events_.Reset(); }
 
  private:
   struct Follower {

@@ -295,6 +295,7 @@ void Daemon::Parts::Stop(absl::Duration grace) {
   if (worker_ != nullptr) worker_->Stop();
   executor_.Stop();
   if (tasks_ != nullptr) tasks_->Stop();
+  if (engine_ != nullptr) engine_->LoopEnded();
   if (storage_ != nullptr) storage_->Close();
   if (event_log_ != nullptr) {
     event_log_->SetDirtyCallback(nullptr);

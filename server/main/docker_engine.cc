@@ -58,4 +58,8 @@ absl::Status DockerEngine::Begin(const Inputs& inputs) {
   return engine_->Begin(subscription_);
 }
 
+void DockerEngine::LoopEnded() {
+  if (engine_ != nullptr) engine_->log_watch().LoopEnded();
+}
+
 }  // namespace berth

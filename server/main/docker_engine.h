@@ -49,6 +49,8 @@ class DockerEngine {
   };
   // Blocks until records and tasks agree.
   absl::Status Begin(const Inputs& inputs);
+  // The loop that it was given runs no more, and will be destroyed.
+  void LoopEnded();
   engine::Engine& engine() { return *engine_; }
 
  private:
