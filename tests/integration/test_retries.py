@@ -10,13 +10,18 @@ from harness import BUSYBOX, BerthTest, shims, wait_for
 
 class RetryTest(BerthTest):
     def begin_and_kill(self, seconds, *arguments):
+        # ctr itself mounts a root to look a user up, and leaves that mount when it is killed meanwhile.
+        mounts = os.path.join(self.daemon.dir, "ctr-mounts")
+        os.makedirs(mounts, exist_ok=True)
         client = subprocess.Popen(self.daemon.ctr_argv(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL)
+                                  stderr=subprocess.DEVNULL, env=dict(os.environ, TMPDIR=mounts))
         try:
             client.wait(seconds)
         except subprocess.TimeoutExpired:
             client.kill()
             client.wait()
+        for left in os.listdir(mounts):
+            subprocess.run(["umount", "-l", os.path.join(mounts, left)], stderr=subprocess.DEVNULL)
 
     def test_a_run_whose_client_was_killed_can_be_repeated_under_its_id(self):
         for step in range(12):
