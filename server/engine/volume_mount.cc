@@ -14,39 +14,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/os/mount_words.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 
 namespace berth::engine {
 namespace {
-
-struct Word {
-  absl::string_view text;
-  unsigned long set;
-  unsigned long clear;
-};
-
-constexpr Word kWords[] = {{"defaults", 0, 0},
-                           {"ro", MS_RDONLY, 0},
-                           {"rw", 0, MS_RDONLY},
-                           {"nosuid", MS_NOSUID, 0},
-                           {"suid", 0, MS_NOSUID},
-                           {"nodev", MS_NODEV, 0},
-                           {"dev", 0, MS_NODEV},
-                           {"noexec", MS_NOEXEC, 0},
-                           {"exec", 0, MS_NOEXEC},
-                           {"sync", MS_SYNCHRONOUS, 0},
-                           {"async", 0, MS_SYNCHRONOUS},
-                           {"dirsync", MS_DIRSYNC, 0},
-                           {"noatime", MS_NOATIME, 0},
-                           {"atime", 0, MS_NOATIME},
-                           {"nodiratime", MS_NODIRATIME, 0},
-                           {"diratime", 0, MS_NODIRATIME},
-                           {"relatime", MS_RELATIME, 0},
-                           {"norelatime", 0, MS_RELATIME},
-                           {"strictatime", MS_STRICTATIME, 0},
-                           {"bind", MS_BIND, 0},
-                           {"rbind", MS_BIND | MS_REC, 0}};
 
 // The kernel takes no names: mount.nfs and mount.cifs ask for the address, and so do we.
 absl::StatusOr<std::string> AddressOf(const std::string& host) {
@@ -113,9 +86,9 @@ absl::StatusOr<VolumeMount> ParseVolumeOptions(const std::map<std::string, std::
                                             : absl::StrSplit(words->second, ',', absl::SkipEmpty());
   for (const std::string& text : list) {
     bool is_flag = false;
-    for (const Word& word : kWords) {
-      if (text != word.text) continue;
-      mount.flags = (mount.flags | word.set) & ~word.clear;
+    for (const MountWord& word : kMountWords) {
+      if (text != word.name) continue;
+      mount.flags = word.Apply(mount.flags);
       is_flag = true;
     }
     if (!is_flag) data.push_back(text);

@@ -12,6 +12,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/types/span.h"
+#include "base/os/mount_words.h"
 #include "shim/init/raw_open.h"
 #include "shim/rootfs/inside.h"
 #include "shim/rootfs/mount_api.h"
@@ -22,37 +24,12 @@ namespace {
 // The kernel copies one page of options, with a NUL at its end.
 constexpr size_t kMaxData = 4095;
 
-struct FlagWord {
-  absl::string_view name;
-  unsigned long set;
-  unsigned long clear;
-};
-constexpr FlagWord kFlagWords[] = {{"ro", MS_RDONLY, 0},
-                                   {"rw", 0, MS_RDONLY},
-                                   {"nosuid", MS_NOSUID, 0},
-                                   {"suid", 0, MS_NOSUID},
-                                   {"nodev", MS_NODEV, 0},
-                                   {"dev", 0, MS_NODEV},
-                                   {"noexec", MS_NOEXEC, 0},
-                                   {"exec", 0, MS_NOEXEC},
-                                   {"sync", MS_SYNCHRONOUS, 0},
-                                   {"async", 0, MS_SYNCHRONOUS},
-                                   {"dirsync", MS_DIRSYNC, 0},
-                                   {"mand", MS_MANDLOCK, 0},
-                                   {"nomand", 0, MS_MANDLOCK},
-                                   {"noatime", MS_NOATIME, 0},
-                                   {"atime", 0, MS_NOATIME},
-                                   {"nodiratime", MS_NODIRATIME, 0},
-                                   {"diratime", 0, MS_NODIRATIME},
-                                   {"relatime", MS_RELATIME, 0},
-                                   {"norelatime", 0, MS_RELATIME},
-                                   {"strictatime", MS_STRICTATIME, 0},
-                                   {"nostrictatime", 0, MS_STRICTATIME},
-                                   {"bind", MS_BIND, 0},
-                                   {"rbind", MS_BIND | MS_REC, 0},
-                                   {"remount", MS_REMOUNT, 0},
-                                   {"defaults", 0, 0}};
-constexpr FlagWord kPropagationWords[] = {
+// Beside kMountWords.
+constexpr MountWord kRootWords[] = {{"mand", MS_MANDLOCK, 0},
+                                    {"nomand", 0, MS_MANDLOCK},
+                                    {"nostrictatime", 0, MS_STRICTATIME},
+                                    {"remount", MS_REMOUNT, 0}};
+constexpr MountWord kPropagationWords[] = {
     {"private", MS_PRIVATE, 0},       {"rprivate", MS_PRIVATE | MS_REC, 0},
     {"slave", MS_SLAVE, 0},           {"rslave", MS_SLAVE | MS_REC, 0},
     {"shared", MS_SHARED, 0},         {"rshared", MS_SHARED | MS_REC, 0},
@@ -64,12 +41,15 @@ bool ForTheRuntime(absl::string_view option) {
 }
 
 void Sort(absl::string_view option, PreparedMount& mount, std::vector<std::string>& data) {
-  for (const FlagWord& word : kFlagWords) {
-    if (word.name != option) continue;
-    mount.flags = (mount.flags & ~word.clear) | word.set;
-    return;
+  for (const absl::Span<const MountWord> words :
+       {absl::MakeConstSpan(kMountWords), absl::MakeConstSpan(kRootWords)}) {
+    for (const MountWord& word : words) {
+      if (word.name != option) continue;
+      mount.flags = word.Apply(mount.flags);
+      return;
+    }
   }
-  for (const FlagWord& word : kPropagationWords) {
+  for (const MountWord& word : kPropagationWords) {
     if (word.name != option) continue;
     mount.propagation = word.set;
     return;

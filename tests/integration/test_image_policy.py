@@ -1,28 +1,19 @@
 """Policies of the image store: compressed layers that go once they are unpacked."""
 import os
 
-from harness import BerthTest, wait_for
-from registries import Registry
+from harness import wait_for
+from registry_case import RegistryImageTest
 import images
 
 
-class DropLayersTest(BerthTest):
+class DropLayersTest(RegistryImageTest):
     """compressed_layers = "drop": the blobs of unpacked layers are left to the collection."""
     config = '[image]\ncompressed_layers = "drop"\n'
-    busybox = False
+    layer_bytes = (200000,) * 3
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.registry = Registry(cls.daemon.dir + "/registry").start()
-        cls.addClassCleanup(cls.registry.stop)
-        cls.layers = [images.busybox_layer()]
-        for i in range(3):
-            cls.layers.append(images.Layer().dir("data").add("data/f%d" % i, os.urandom(200000)).bytes())
-        cls.archive = cls.daemon.dir + "/app.tar"
-        images.oci_archive(cls.archive, "docker.io/test/app:v1", cls.layers, images.BUSYBOX_CONFIG)
-        cls.daemon.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", "oci-archive:" + cls.archive,
-                        "docker://%s/app:v1" % cls.registry.host])
         cls.blobs_of_layers = {images.sha(images.gz(layer)) for layer in cls.layers}
 
     def blobs(self):

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 
-from harness import BerthTest, wait_for
-from registries import Proxy, Registry, random_points
+from harness import wait_for
+from registries import Proxy, random_points
+from registry_case import RegistryImageTest
 import images
 
 CUTS = int(os.environ.get("BERTH_TEST_CUTS", "10"))
@@ -22,22 +23,13 @@ RESET_OVERLAP = 512 << 10
 KILL_OVERLAP = 4 << 20
 
 
-class PullCutTest(BerthTest):
-    busybox = False
+class PullCutTest(RegistryImageTest):
+    # Of different sizes; one is by far the largest.
+    layer_bytes = tuple(megabytes << 20 for megabytes in (16, 6, 3, 3, 1))
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.registry = Registry(cls.daemon.dir + "/registry").start()
-        cls.addClassCleanup(cls.registry.stop)
-        # Layers that do not compress, of different sizes; one is by far the largest.
-        cls.layers = [images.busybox_layer()]
-        for i, megabytes in enumerate((16, 6, 3, 3, 1)):
-            cls.layers.append(images.Layer().dir("data").add("data/f%d" % i, os.urandom(megabytes << 20)).bytes())
-        cls.archive = cls.daemon.dir + "/app.tar"
-        images.oci_archive(cls.archive, "docker.io/test/app:v1", cls.layers, images.BUSYBOX_CONFIG)
-        cls.daemon.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", "oci-archive:" + cls.archive,
-                        "docker://%s/app:v1" % cls.registry.host])
         cls.total = sum(len(images.gz(layer)) for layer in cls.layers)
 
     def workers(self):

@@ -5,29 +5,12 @@ import os
 from event_watch import EventWatch
 from harness import BerthTest, at_once
 from registries import Proxy, Registry
+from registry_case import RegistryImageTest
 import images
 
 
-class RegistryTest(BerthTest):
-    busybox = False
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.registry = Registry(cls.daemon.dir + "/registry").start()
-        cls.addClassCleanup(cls.registry.stop)
-        # One image of a few layers that do not compress: what the tests pull.
-        cls.layers = [images.busybox_layer()]
-        for i in range(4):
-            cls.layers.append(images.Layer().dir("data").add("data/f%d" % i, os.urandom(3 << 20)).bytes())
-        cls.archive = cls.daemon.dir + "/app.tar"
-        images.oci_archive(cls.archive, "docker.io/test/app:v1", cls.layers, images.BUSYBOX_CONFIG)
-        cls.seed("app:v1")
-
-    @classmethod
-    def seed(cls, name, archive=None):
-        cls.daemon.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", "oci-archive:" + (archive or cls.archive),
-                        "docker://%s/%s" % (cls.registry.host, name)])
+class RegistryTest(RegistryImageTest):
+    layer_bytes = (3 << 20,) * 4
 
     def digest(self, name):
         return json.loads(self.daemon.run(["skopeo", "inspect", "--tls-verify=false", "docker://" + name]).stdout)["Digest"]
