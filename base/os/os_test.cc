@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "base/os/descriptor_message.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
 #include "base/os/spawn.h"
@@ -90,6 +92,28 @@ TEST_F(OsTest, UnixSocketsBeyondTheAddressLimitConnect) {
   ASSERT_EQ(::stat(address.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0660u);
   EXPECT_TRUE(ConnectUnix(address).ok());
+}
+
+TEST(DescriptorMessageTest, CarriesATextAndADescriptor) {
+  auto sockets = MakeSocketPair(SOCK_SEQPACKET);
+  auto pipe = MakePipe();
+  ASSERT_TRUE(SendDescriptor(sockets->first, "a pipe", pipe->write).ok());
+  ASSERT_TRUE(SendDescriptor(sockets->first, "nothing", BorrowedFd(-1)).ok());
+  pipe->write.Reset();
+  auto first = ReceiveDescriptor(sockets->second, 64);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->text, "a pipe");
+  EXPECT_NE(::fcntl(first->descriptor.get(), F_GETFD) & FD_CLOEXEC, 0);
+  ASSERT_TRUE(WriteAll(first->descriptor, "through").ok());
+  first->descriptor.Reset();
+  EXPECT_EQ(*ReadAll(pipe->read, 64), "through");
+  auto second = ReceiveDescriptor(sockets->second, 64);
+  EXPECT_EQ(second->text, "nothing");
+  EXPECT_FALSE(second->descriptor.valid());
+  EXPECT_EQ(ErrnoOf(ReceiveDescriptor(sockets->second, 64, MSG_DONTWAIT).status()), EAGAIN);
+  sockets->first.Reset();
+  EXPECT_TRUE(ReceiveDescriptor(sockets->second, 64)->text.empty());
+  EXPECT_EQ(ErrnoOf(SendDescriptor(sockets->second, "x", BorrowedFd(-1))), EPIPE);
 }
 
 TEST(SpawnTest, DescriptorsAndExitCodeAreTheChilds) {

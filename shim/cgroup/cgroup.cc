@@ -201,7 +201,7 @@ bool Directory::Has(absl::string_view controller) const {
 
 absl::StatusOr<Cgroup> Cgroup::Create(const std::vector<Hierarchy>& hierarchies,
                                       absl::string_view cgroups_path, absl::string_view id,
-                                      Occupied occupied) {
+                                      Occupied occupied, Denied denied) {
   Cgroup group;
   std::vector<std::string> made;
   absl::Status status;
@@ -217,6 +217,9 @@ absl::StatusOr<Cgroup> Cgroup::Create(const std::vector<Hierarchy>& hierarchies,
     directory.controllers = hierarchy.controllers;
     absl::StatusOr<UniqueFd> fd = MakeLevels(hierarchy, directory.path, made);
     if (!fd.ok()) {
+      const int error = ErrnoOf(fd.status());
+      if (denied == Denied::kSkip && (error == EACCES || error == EPERM || error == EROFS))
+        continue;
       status = fd.status();
       break;
     }
@@ -339,6 +342,9 @@ absl::Status Cgroup::SignalAll(int signal) const {
 }
 
 absl::Status Cgroup::SetFrozen(FreezerState wanted) const {
+  if (directories_.empty()) {
+    return absl::FailedPreconditionError("the container has no cgroup that could be frozen");
+  }
   const bool freeze = wanted != FreezerState::kThawed;
   if (const Directory* freezer = FindController("freezer")) {
     return WriteControlFileAt(freezer->fd, "freezer.state", freeze ? "FROZEN" : "THAWED");

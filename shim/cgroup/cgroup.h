@@ -39,11 +39,14 @@ class Cgroup {
 
   // Makes the directories and their parents, with cpuset filled in and v2 controllers enabled.
   // Errors: with kRefuse, FAILED_PRECONDITION when the group exists and holds processes or is
-  // frozen. After an error nothing that was made is left.
+  // frozen. After an error nothing that was made is left. With kSkip, a hierarchy in which the
+  // caller may make none is left out.
   enum class Occupied { kRefuse, kAccept };
+  enum class Denied { kFail, kSkip };
   static absl::StatusOr<Cgroup> Create(const std::vector<Hierarchy>& hierarchies,
                                        absl::string_view cgroups_path, absl::string_view id,
-                                       Occupied occupied = Occupied::kRefuse);
+                                       Occupied occupied = Occupied::kRefuse,
+                                       Denied denied = Denied::kFail);
   // Opens those of `paths` that still exist.
   static Cgroup Open(const std::vector<std::string>& paths);
 

@@ -17,6 +17,13 @@ uint64_t SharesToWeight(uint64_t shares) {
   return static_cast<uint64_t>(std::ceil(std::pow(10, exponent)));
 }
 
+bool IsWithoutLimits(const spec::Resources& resources) {
+  spec::Resources rest = resources;
+  rest.devices.clear();
+  if (rest.pids_limit && *rest.pids_limit <= 0) rest.pids_limit.reset();
+  return rest == spec::Resources();
+}
+
 absl::Status ApplyLimits(const Cgroup& group, const spec::Resources& resources) {
   BERTH_RETURN_IF_ERROR(ApplyV1(group, resources));
   for (const Directory& directory : group.directories()) {

@@ -16,6 +16,8 @@ class Cgroup;
 struct Directory;
 
 absl::Status ApplyLimits(const Cgroup& group, const spec::Resources& resources);
+// Whether `resources` asks for nothing but device rules.
+bool IsWithoutLimits(const spec::Resources& resources);
 // The halves of it, for the directories of one kind.
 absl::Status ApplyV1(const Cgroup& group, const spec::Resources& resources);
 absl::Status ApplyV2(const Directory& directory, const spec::Resources& resources);

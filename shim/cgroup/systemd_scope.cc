@@ -2,13 +2,17 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
@@ -26,16 +30,51 @@ constexpr size_t kLargestAnswer = 1u << 20;
 // How often membership is looked at when no message wakes us.
 constexpr absl::Duration kLook = absl::Milliseconds(5);
 
+// Who we are where systemd runs. /proc/self/uid_map has lines of: id here, id there, how many.
+uint32_t UidOnTheHost() {
+  const uint32_t own = ::geteuid();
+  const absl::StatusOr<std::string> map = ReadFile("/proc/self/uid_map");
+  if (!map.ok()) return own;
+  for (absl::string_view line : absl::StrSplit(*map, '\n', absl::SkipEmpty())) {
+    const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
+    uint32_t numbers[3];
+    if (fields.size() != 3 || !absl::SimpleAtoi(fields[0], &numbers[0]) ||
+        !absl::SimpleAtoi(fields[1], &numbers[1]) || !absl::SimpleAtoi(fields[2], &numbers[2])) {
+      continue;
+    }
+    if (own >= numbers[0] && own - numbers[0] < numbers[2]) return numbers[1] + (own - numbers[0]);
+  }
+  return own;
+}
+
+std::string UserDirectory() {
+  const char* directory = ::getenv("XDG_RUNTIME_DIR");
+  return directory != nullptr ? directory : absl::StrCat("/run/user/", UidOnTheHost());
+}
+
+std::string PrivateSocket(SystemdManager manager) {
+  return manager == SystemdManager::kUser ? UserDirectory() + "/systemd/private" : kPrivateSocket;
+}
+
+std::string BusSocket(SystemdManager manager) {
+  if (manager == SystemdManager::kSystem) return kBusSocket;
+  const char* address = ::getenv("DBUS_SESSION_BUS_ADDRESS");
+  absl::string_view path = address != nullptr ? address : "";
+  // "unix:path=/run/user/1000/bus,guid=..."
+  if (!absl::ConsumePrefix(&path, "unix:path=")) return UserDirectory() + "/bus";
+  return std::string(path.substr(0, path.find_first_of(",;")));
+}
+
 // A connection that has been let in.
 class Bus {
  public:
-  absl::Status Connect(const char* path, absl::Time deadline) {
+  absl::Status Connect(const std::string& path, absl::Time deadline) {
     deadline_ = deadline;
     BERTH_ASSIGN_OR_RETURN(socket_, ConnectUnix(path));
     // EXTERNAL: who we are is what the kernel says of the socket's peer.
     std::string hello(1, '\0');
     hello += "AUTH EXTERNAL ";
-    for (char c : absl::StrCat(::geteuid())) absl::StrAppend(&hello, absl::Hex(c));
+    for (char c : absl::StrCat(UidOnTheHost())) absl::StrAppend(&hello, absl::Hex(c));
     BERTH_RETURN_IF_ERROR(WriteAll(socket_, hello + "\r\n"));
     while (!absl::StrContains(input_, "\r\n")) BERTH_RETURN_IF_ERROR(Receive());
     if (!absl::StartsWith(input_, "OK ")) {
@@ -152,20 +191,47 @@ std::vector<std::pair<std::string, uint64_t>> ScopeLimits(const spec::Resources&
   return limits;
 }
 
-absl::Status CheckSystemdRuns() {
-  if (::access("/run/systemd/system", F_OK) == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      "the systemd cgroup driver was asked for, but systemd does not run here "
-      "(/run/systemd/system is not there); use the cgroupfs driver");
+absl::Status CheckSystemdRuns(SystemdManager manager) {
+  if (::access("/run/systemd/system", F_OK) != 0) {
+    return absl::FailedPreconditionError(
+        "the systemd cgroup driver was asked for, but systemd does not run here "
+        "(/run/systemd/system is not there); use the cgroupfs driver");
+  }
+  if (manager == SystemdManager::kUser &&
+      ::access((UserDirectory() + "/systemd").c_str(), F_OK) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the systemd cgroup driver was asked for, but this user has no session of systemd's (",
+        UserDirectory(),
+        "/systemd is not there): log in, or `loginctl enable-linger`, and set "
+        "XDG_RUNTIME_DIR; or use the cgroupfs driver"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ManagerRoot(SystemdManager manager) {
+  pid_t pid = 1;
+  if (manager == SystemdManager::kUser) {
+    // The socket's peer is who listens on it.
+    BERTH_ASSIGN_OR_RETURN(const UniqueFd socket, ConnectUnix(PrivateSocket(manager)),
+                           _ << "reach this user's systemd");
+    struct ucred peer = {};
+    socklen_t size = sizeof(peer);
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+      return ErrnoStatus(errno, "ask for the peer of", PrivateSocket(manager));
+    }
+    pid = peer.pid;
+  }
+  BERTH_ASSIGN_OR_RETURN(const std::string text, ReadFile(absl::StrCat("/proc/", pid, "/cgroup")));
+  return SystemdRoot(text);
 }
 
 absl::Status StartScope(const ScopeRequest& request, absl::Time deadline) {
   Bus bus;
-  absl::Status status = bus.Connect(kPrivateSocket, deadline);
+  absl::Status status = bus.Connect(PrivateSocket(request.manager), deadline);
   if (!status.ok()) {
     Bus other;
-    BERTH_RETURN_IF_ERROR(other.Connect(kBusSocket, deadline))
-        << "reach systemd (" << kPrivateSocket << ": " << status.message() << ")";
+    BERTH_RETURN_IF_ERROR(other.Connect(BusSocket(request.manager), deadline))
+        << "reach systemd (" << PrivateSocket(request.manager) << ": " << status.message() << ")";
     bus = std::move(other);
     DbusCall hello;
     hello.serial = 1;

@@ -49,12 +49,16 @@ absl::StatusOr<std::string> SlicePath(absl::string_view slice, absl::string_view
 
 }  // namespace
 
-absl::StatusOr<SystemdUnit> ParseSystemdUnit(absl::string_view cgroups_path, absl::string_view id) {
+absl::StatusOr<SystemdUnit> ParseSystemdUnit(absl::string_view cgroups_path, absl::string_view id,
+                                             SystemdManager manager) {
   SystemdUnit unit;
   std::vector<absl::string_view> parts = {"", "berth", id};
   if (!cgroups_path.empty()) parts = absl::StrSplit(cgroups_path, ':');
   if (parts.size() != 3) return Bad(cgroups_path, "it has not three parts");
-  unit.slice = parts[0].empty() ? "system.slice" : std::string(parts[0]);
+  unit.slice = std::string(parts[0]);
+  if (unit.slice.empty()) {
+    unit.slice = manager == SystemdManager::kUser ? "user.slice" : "system.slice";
+  }
   unit.scope = absl::StrCat(parts[1], parts[1].empty() ? "" : "-", parts[2], ".scope");
   if (parts[2].empty() || !ValidName(unit.scope)) return Bad(cgroups_path, "the name is no unit's");
   absl::StatusOr<std::string> slice = SlicePath(unit.slice, cgroups_path);

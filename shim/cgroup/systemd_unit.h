@@ -12,17 +12,21 @@
 
 namespace berth::cgroup {
 
+enum class SystemdManager { kSystem, kUser };
+
 struct SystemdUnit {
   std::string slice;  // machine-web.slice
   std::string scope;  // docker-0123.scope
   std::string path;  // /machine.slice/machine-web.slice/docker-0123.scope, below systemd's own root
 };
 
-// An empty `cgroups_path` means system.slice:berth:<id>. Errors: INVALID_ARGUMENT.
-absl::StatusOr<SystemdUnit> ParseSystemdUnit(absl::string_view cgroups_path, absl::string_view id);
+// An empty `cgroups_path` means system.slice:berth:<id>, or user.slice:berth:<id> with a user's
+// manager. Errors: INVALID_ARGUMENT.
+absl::StatusOr<SystemdUnit> ParseSystemdUnit(absl::string_view cgroups_path, absl::string_view id,
+                                             SystemdManager manager = SystemdManager::kSystem);
 
-// Where systemd's units begin in a hierarchy, from /proc/1/cgroup: "" as a rule. `proc_cgroup` is
-// that file's text.
+// Where systemd's units begin in a hierarchy, from /proc/<pid of systemd>/cgroup: "" as a rule.
+// `proc_cgroup` is that file's text.
 std::string SystemdRoot(absl::string_view proc_cgroup);
 
 }  // namespace berth::cgroup

@@ -8,11 +8,14 @@
 
 #include "shim/init/descriptors.h"
 #include "shim/init/raw_open.h"
+#include "shim/init/sibling.h"
 #include "shim/rootfs/devices.h"
 
 namespace berth::init {
 
-void RunExec(ExecPlan& plan) {
+namespace {
+
+void KeepOnlyThePlans(const ExecPlan& plan) {
   constexpr size_t kMax = 64;
   int keep[kMax];
   size_t count = 0;
@@ -24,21 +27,23 @@ void RunExec(ExecPlan& plan) {
     if (count < kMax) keep[count++] = fd;
   }
   CloseAllBut(keep, count);
-  ResetSignals();
-  Reporter report(plan.control);
+}
+
+void Join(Reporter& report, const ExecPlan& plan, int namespaces) {
   report.Begin(Step::kNamespaces);
-  // The host's procfs, for labels, while there is one that can be trusted.
-  int proc = RawOpen("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (::setns(plan.init_pidfd, plan.namespaces) != 0) {
+  if (::setns(plan.init_pidfd, namespaces) != 0) {
     const int error = errno;
     if (error == ESRCH) report.FailVerbatim(ESRCH, "the container's init has ended");
     report.Fail(error, "join the container's namespaces");
   }
-  if (plan.user_namespace) {
-    if (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0) {
-      report.Fail(errno, "become the user namespace's root");
-    }
+  if (!plan.user_namespace) return;
+  if (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0) {
+    report.Fail(errno, "become the user namespace's root");
   }
+}
+
+// In all namespaces. `proc`: the host's procfs.
+[[noreturn]] void BecomeExec(Reporter& report, ExecPlan& plan, int proc) {
   int root = RawOpen("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) report.Fail(errno, "open the container's root");
   ProcessBuilder builder(report, plan.process);
@@ -55,6 +60,7 @@ void RunExec(ExecPlan& plan) {
   builder.SetScheduling();
   builder.SetLimits();
   builder.SetLabels(proc);
+  builder.LookAtSetgroups(proc);
   builder.SetHome(root);
   const int above = 3 + static_cast<int>(plan.process.preserved.size());
   for (int* fd : {&root, &proc, &console.master}) {
@@ -69,6 +75,34 @@ void RunExec(ExecPlan& plan) {
   ::close(proc);
   builder.BecomeUser();
   builder.Execute();
+}
+
+// While there is one that can be trusted: for labels.
+int OpenHostProc() { return RawOpen("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC); }
+
+}  // namespace
+
+void RunExec(ExecPlan& plan) {
+  KeepOnlyThePlans(plan);
+  ResetSignals();
+  Reporter report(plan.control);
+  const int proc = OpenHostProc();
+  Join(report, plan, plan.namespaces);
+  BecomeExec(report, plan, proc);
+}
+
+void RunExecAssistant(ExecPlan& plan) {
+  KeepOnlyThePlans(plan);
+  ResetSignals();
+  Reporter report(plan.control);
+  const int proc = OpenHostProc();
+  Join(report, plan, plan.namespaces | CLONE_NEWPID);
+  int pidfd = -1;
+  const pid_t pid = CloneSibling(0, &pidfd);
+  if (pid < 0) report.Fail(errno, "clone into the container");
+  if (pid == 0) BecomeExec(report, plan, proc);
+  report.Send(ReportKind::kInitPid, &pidfd, 1, pid);
+  ::_exit(0);
 }
 
 }  // namespace berth::init

@@ -17,7 +17,13 @@ struct ExecPlan {
   bool user_namespace = false;
 };
 
+// In the container's pid namespace already.
 [[noreturn]] void RunExec(ExecPlan& plan);
+
+// For who is not root of the host, and may enter the pid namespace only from inside of the user
+// namespace, and not leave it again: an assistant that joins all of them, clones the process as the
+// caller's child, reports its pid and ends. Step by step as RunExec then.
+[[noreturn]] void RunExecAssistant(ExecPlan& plan);
 
 }  // namespace berth::init
 

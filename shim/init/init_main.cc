@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #include "shim/init/descriptors.h"
 #include "shim/init/network_devices.h"
 #include "shim/init/raw_open.h"
+#include "shim/init/sibling.h"
 #include "shim/rootfs/devices.h"
 #include "shim/rootfs/inside.h"
 #include "shim/rootfs/masks.h"
@@ -221,6 +221,7 @@ class Init {
     builder_.SetLabels(proc_);
     SetPersonality(report_, spec_);
     SetMemoryPolicy(report_, spec_);
+    builder_.LookAtSetgroups(proc_);
     ::close(proc_);
     // Descriptors that must survive PlaceDescriptors are out of its targets' way.
     const int above = 3 + static_cast<int>(plan_.process.preserved.size());
@@ -243,6 +244,9 @@ class Init {
 
   void AwaitStart() {
     if (plan_.listener >= 0) {
+      // Only so may an ordinary user execute something in here before the start. What is left of
+      // the host in this process is the socket.
+      if (plan_.is_rootless) ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
       // A creator that dies before it has recorded us takes us with it.
       report_.Await(CommandKind::kLetGo);
       // Whoever runs `start` connects here; from then on it is the parent that hears us.
@@ -287,12 +291,17 @@ int NewFlags(const spec::LaunchPlan& spec) {
   return flags;
 }
 
-pid_t CloneSibling(uint64_t flags, int* pidfd) {
-  struct clone_args args = {};
-  args.flags = flags | CLONE_PARENT | CLONE_PIDFD;
-  args.pidfd = reinterpret_cast<uintptr_t>(pidfd);
-  return static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof(args)));
+void BecomeNamespaceRoot(Reporter& report, const char* otherwise) {
+  if (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0) report.Fail(errno, otherwise);
 }
+
+void AwaitMapping(Reporter& report) {
+  report.Begin(Step::kUserMapping);
+  report.Await(CommandKind::kMapped);
+}
+
+constexpr char kMustMapRoot[] = "become the user namespace's root: $.linux.uidMappings must map 0";
+constexpr char kJoinedRoot[] = "become the joined user namespace's root";
 
 }  // namespace
 
@@ -300,10 +309,16 @@ void RunInit(InitPlan& plan) {
   KeepOnlyThePlans(plan);
   ResetSignals();
   Reporter report(plan.control);
+  if (plan.is_rootless) {
+    AwaitMapping(report);
+    BecomeNamespaceRoot(report, kMustMapRoot);
+  }
   NetworkDevices devices(report, *plan.spec);
   report.Begin(Step::kNamespaces);
   JoinNamespaces(report, plan.joined);
   MakeNamespaces(report, *plan.spec, NewFlags(*plan.spec));
+  // For the mapping, and for the offsets of a time namespace.
+  if (plan.is_rootless) ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   devices.MoveInto("/proc/self/ns/net");
   Init init(plan, report, devices);
   init.PrepareOnHostSide();
@@ -324,6 +339,12 @@ void RunAssistant(InitPlan& plan) {
   for (const JoinedNamespace& ns : plan.joined) {
     (ns.clone_flag == CLONE_NEWUSER ? user : others).push_back(ns);
   }
+  if (plan.is_rootless) {
+    // Who is nobody on the host may join what the user namespace owns only from inside of it.
+    JoinNamespaces(report, user);
+    user.clear();
+    BecomeNamespaceRoot(report, kJoinedRoot);
+  }
   JoinNamespaces(report, others);
   const bool new_mounts = spec.NewNamespace(CLONE_NEWNS);
   if (new_mounts && ::unshare(CLONE_NEWNS) != 0) report.Fail(errno, "make a mount namespace");
@@ -333,9 +354,7 @@ void RunAssistant(InitPlan& plan) {
   if (!user.empty()) {
     JoinNamespaces(report, user);
     // The joined namespace's root is who works there.
-    if (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0) {
-      report.Fail(errno, "become the joined user namespace's root");
-    }
+    BecomeNamespaceRoot(report, kJoinedRoot);
   }
   int flags = NewFlags(spec) & ~CLONE_NEWTIME;
   if (spec.NewNamespace(CLONE_NEWUSER)) flags |= CLONE_NEWUSER;
@@ -349,13 +368,8 @@ void RunAssistant(InitPlan& plan) {
                       error == ENOSPC ? ": see /proc/sys/user/max_user_namespaces" : "");
   }
   if (pid == 0) {
-    report.Begin(Step::kUserMapping);
-    report.Await(CommandKind::kMapped);
-    if (plan.new_user_namespace) {
-      if (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0) {
-        report.Fail(errno, "become the user namespace's root: $.linux.uidMappings must map 0");
-      }
-    }
+    AwaitMapping(report);
+    if (plan.new_user_namespace) BecomeNamespaceRoot(report, kMustMapRoot);
     if (spec.NewNamespace(CLONE_NEWTIME)) {
       // The procfs files of an undumpable process belong to the host's root, whom we no longer are.
       ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);

@@ -29,7 +29,7 @@ struct InitPlan {
   std::string root_path;  // absolute
   std::vector<rootfs::PreparedMount> rootfs_mounts;
   std::vector<rootfs::CgroupView> cgroups;
-  std::vector<JoinedNamespace> joined;  // without pid, which the parent enters for us
+  std::vector<JoinedNamespace> joined;  // RunInit: without pid, which the parent enters for us
   int control = -1;
   int listener = -1;  // a listening socket that `start` connects to; -1: the control socket itself
   std::vector<int> id_maps;  // one for each mount: a user namespace, or -1
@@ -37,12 +37,16 @@ struct InitPlan {
   RootSwitch root_switch = RootSwitch::kPivotRoot;
   bool new_user_namespace = false;
   bool joined_user_namespace = false;
+  // The caller is nobody's root. RunInit: born in its user namespace, dumpable, and waits for
+  // kMapped before it does anything. RunAssistant: joins the user namespace before all others.
+  bool is_rootless = false;
   // The state JSON for hooks, up to the pid, which only the child can tell; "}" ends it.
   std::string state_creating;
   std::string state_created;
 };
 
-// For a container without a user namespace: the child of clone3(CLONE_NEWPID).
+// For a container without a user namespace, and for an ordinary user's new one: the child of
+// clone3(CLONE_NEWPID), or of clone3(CLONE_NEWUSER | CLONE_NEWPID).
 [[noreturn]] void RunInit(InitPlan& plan);
 
 // For one with a user namespace: an assistant, still in the host's, that opens what only the host's

@@ -175,6 +175,15 @@ void ProcessBuilder::SetLabels(int proc) {
   }
 }
 
+void ProcessBuilder::LookAtSetgroups(int proc) {
+  if (!setup_.user_namespace) return;
+  const int file = RawOpenAt(proc, "self/setgroups", O_RDONLY | O_CLOEXEC);
+  char text[8] = "";
+  setup_.setgroups_denied =
+      file >= 0 && ::read(file, text, sizeof(text) - 1) > 0 && ::strncmp(text, "deny", 4) == 0;
+  if (file >= 0) ::close(file);
+}
+
 void ProcessBuilder::PlaceDescriptors(int console) {
   const int above = AboveTargets(setup_);
   int control = report_.control();

@@ -25,7 +25,8 @@ struct ProcessSetup {
   std::vector<int> preserved;     // become 3, 4, ...
   int seccomp = -1;               // a compiled program, or -1
   const char* keyring = nullptr;  // the new session keyring's name, or null: keep the caller's
-  bool setgroups_denied = false;  // a user namespace that says so
+  bool user_namespace = false;    // in one that is not the host's
+  bool setgroups_denied = false;  // such a one may say so: LookAtSetgroups
 };
 
 // Fills arguments and environment from `process`, which must outlive the setup.
@@ -42,6 +43,7 @@ class ProcessBuilder {
   void SetScheduling();
   void SetLimits();
   void SetLabels(int proc);
+  void LookAtSetgroups(int proc);
   // stdio and preserved descriptors to their numbers; `console` (a pty's slave, or -1) becomes the
   // controlling terminal.
   void PlaceDescriptors(int console);

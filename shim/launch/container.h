@@ -25,6 +25,7 @@
 #include "base/loop/loop.h"
 #include "base/os/unique_fd.h"
 #include "shim/launch/any_container.h"
+#include "shim/launch/authority.h"
 #include "shim/rootfs/rootfs_mount.h"
 
 namespace berth::launch {
@@ -45,6 +46,9 @@ enum class RootSwitch { kPivotRoot, kMoveMount };  // kMoveMount: runc's --no-pi
 enum class Keyring { kNew, kInherit };
 // What a seccomp or OOM-score wish gets that this host refuses for lack of CAP_SYS_RESOURCE.
 enum class OomScorePolicy { kClamp, kStrict };
+// What happens where the caller may not make the container's cgroup: without limits and a path of
+// its own, a container can do without one.
+enum class CgroupDenied { kFail, kGoWithout };
 
 struct CreateOptions {
   std::string namespace_name;  // containerd's, for messages only; may be empty
@@ -54,7 +58,9 @@ struct CreateOptions {
   Stdio stdio;
   // Whether there is a terminal is process.terminal in config.json, and TakeConsole gives it.
   RootSwitch root_switch = RootSwitch::kPivotRoot;
+  Authority authority = Authority::kHost;
   CgroupDriver cgroup_driver = CgroupDriver::kCgroupfs;
+  CgroupDenied cgroup_denied = CgroupDenied::kFail;
   Keyring keyring = Keyring::kNew;
   OomScorePolicy oom_score_policy = OomScorePolicy::kClamp;
   std::string seccomp_cache_directory;  // mode 0700; empty: compile every time
@@ -93,6 +99,7 @@ struct CleanupRecord {
   pid_t init_pid = -1;
   uint64_t init_start_time_ticks = 0;  // field 22 of /proc/<pid>/stat; a differing one is not ours
   std::vector<std::string> cgroup_paths;  // as cgroup_paths() gave them
+  bool has_no_cgroup = false;  // known to have none: without paths, they are looked for otherwise
 };
 
 // Serialized io.containerd.cgroups.v1.Metrics or .v2.Metrics.

@@ -166,7 +166,7 @@ TEST_F(SeccompTest, AnAgentAnswersForTheKernel) {
     ASSERT_EQ(Await([&](Container::Done done) { container_->Start(std::move(done)); }),
               absl::OkStatus());
     std::string text;
-    const UniqueFd listener = ReceiveDescriptor(*agent, text);
+    const UniqueFd listener = AcceptDescriptor(*agent, text);
     ASSERT_TRUE(listener.valid()) << flags;
     EXPECT_TRUE(StrContains(text, R"("metadata":"told")")) << text;
     struct seccomp_notif request = {};

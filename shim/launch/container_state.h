@@ -22,6 +22,7 @@ namespace berth::launch {
 struct ContainerState {
   std::string id;
   std::string bundle;
+  Authority authority = Authority::kHost;  // of this process
   std::string oci_version;
   std::string annotations_json;
   std::string root_path;  // absolute

@@ -23,7 +23,7 @@
 #include "base/status/status_macros.h"
 #include "shim/cgroup/intel_rdt.h"
 #include "shim/cgroup/systemd_scope.h"
-#include "shim/launch/clone.h"
+#include "shim/launch/rootless.h"
 #include "shim/launch/user_maps.h"
 #include "shim/spec/names.h"
 #include "shim/spec/parse.h"
@@ -39,7 +39,6 @@ namespace {
 constexpr int kJoinable = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWUSER |
                           CLONE_NEWCGROUP | CLONE_NEWTIME;
 constexpr size_t kMaxSpecBytes = 16u << 20;
-constexpr absl::Duration kSystemdPatience = absl::Seconds(30);
 
 // Who may manage the container's own group: the user that its process is on the host, where the
 // container sees nothing but that group and may write to it.
@@ -143,13 +142,19 @@ absl::Status Creation::CheckSupported(const spec::LaunchPlan& plan) const {
                                                  plan.mount_label,
                                                  "\", but SELinux is not active here"));
   }
-  if (options_.cgroup_driver == CgroupDriver::kSystemd) return cgroup::CheckSystemdRuns();
+  if (options_.authority == Authority::kNone) {
+    BERTH_RETURN_IF_ERROR(CheckRootless(plan));
+  }
+  if (options_.cgroup_driver == CgroupDriver::kSystemd) {
+    return cgroup::CheckSystemdRuns(Manager());
+  }
   return absl::OkStatus();
 }
 
 absl::Status Creation::Prepare() {
   state_.id = options_.id;
   state_.bundle = options_.bundle;
+  state_.authority = options_.authority;
   state_.oom_score_policy = options_.oom_score_policy;
   BERTH_ASSIGN_OR_RETURN(std::string json,
                          ReadFile(absl::StrCat(options_.bundle, "/config.json"), kMaxSpecBytes));
@@ -170,12 +175,18 @@ absl::Status Creation::Prepare() {
   BERTH_ASSIGN_OR_RETURN(hierarchies_, cgroup::FindHierarchies());
   unified_only_ = hierarchies_.size() == 1 && hierarchies_.front().unified;
   if (options_.cgroup_driver == CgroupDriver::kSystemd) {
-    BERTH_ASSIGN_OR_RETURN(unit_, cgroup::ParseSystemdUnit(plan_->cgroups_path, state_.id));
-    BERTH_ASSIGN_OR_RETURN(const std::string first, ReadFile("/proc/1/cgroup"));
-    plan_->cgroups_path = absl::StrCat(cgroup::SystemdRoot(first), unit_->path);
+    BERTH_ASSIGN_OR_RETURN(unit_,
+                           cgroup::ParseSystemdUnit(plan_->cgroups_path, state_.id, Manager()));
+    BERTH_ASSIGN_OR_RETURN(const std::string root, cgroup::ManagerRoot(Manager()));
+    plan_->cgroups_path = absl::StrCat(root, unit_->path);
   }
   cgroups_path_ = plan_->cgroups_path;
   RememberForLater();
+  // Device rules take root of the host, and callers who have none of it know.
+  if (options_.authority != Authority::kHost) plan_->resources.devices.clear();
+  if (options_.cgroup_denied == CgroupDenied::kGoWithout && !unit_) {
+    BERTH_RETURN_IF_ERROR(TryCgroup());
+  }
   if (!plan_->seccomp_json.empty()) {
     BERTH_RETURN_IF_ERROR(seccomp_.Open(plan_->seccomp_json, options_.seccomp_cache_directory));
   }
@@ -219,11 +230,22 @@ absl::Status Creation::PlanInit() {
   state_.root_path = plan.root_path;
   state_.rootfs_is_callers = options_.rootfs_mounts.empty();
   BERTH_ASSIGN_OR_RETURN(plan.rootfs_mounts, rootfs::PrepareRootfs(options_.rootfs_mounts));
-  if (ShowsCgroups(*plan_)) plan.cgroups = Views(hierarchies_, plan_->cgroups_path, state_.id);
+  if (ShowsCgroups(*plan_)) {
+    plan.cgroups = Views(hierarchies_, plan_->cgroups_path, state_.id);
+    // Where it gets none of its own, a container stays in its maker's.
+    for (size_t i = 0; may_go_without_cgroup_ && i < plan.cgroups.size(); ++i) {
+      const auto& own = state_.cgroup.paths();
+      if (std::find(own.begin(), own.end(), plan.cgroups[i].container_path) == own.end()) {
+        plan.cgroups[i].container_path =
+            absl::StrCat(hierarchies_[i].mount_point, hierarchies_[i].own_path);
+      }
+    }
+  }
   plan.root_switch = options_.root_switch == RootSwitch::kPivotRoot ? init::RootSwitch::kPivotRoot
                                                                     : init::RootSwitch::kMoveMount;
   plan.new_user_namespace = plan_->NewNamespace(CLONE_NEWUSER);
   plan.joined_user_namespace = state_.user_namespace && !plan.new_user_namespace;
+  plan.is_rootless = options_.authority == Authority::kNone;
   plan.state_creating = StateJsonHead(state_, "creating");
   plan.state_created = StateJsonHead(state_, "created");
   BERTH_RETURN_IF_ERROR(OpenNamespaces());
@@ -238,6 +260,7 @@ absl::Status Creation::PlanInit() {
         stdio[i]->valid() && !plan_->process.terminal ? stdio[i]->get() : null_.get();
   }
   for (const UniqueFd& fd : options_.preserved_fds) plan.process.preserved.push_back(fd.get());
+  plan.process.user_namespace = state_.user_namespace || options_.authority != Authority::kHost;
   plan.process.seccomp = seccomp_.program().get();
   plan.process.keyring = state_.keyring.empty() ? nullptr : state_.keyring.c_str();
   plan.listener = options_.start_listener.get();
@@ -278,65 +301,94 @@ absl::Status Creation::MakeIdMaps() {
   return absl::OkStatus();
 }
 
-// A directory that is there already may be another's: it is named when it has proved unused.
-absl::Status Creation::AnnounceCgroup() {
-  if (!options_.on_cgroup) return absl::OkStatus();
-  std::vector<std::string> absent;
-  for (const cgroup::Hierarchy& hierarchy : hierarchies_) {
-    std::string path = cgroup::ContainerDirectory(hierarchy, cgroups_path_, state_.id);
-    if (::access(path.c_str(), F_OK) != 0) absent.push_back(std::move(path));
-  }
-  return options_.on_cgroup(absent);
+// An ordinary user's new user namespace: init is born in it, for outside of it nothing could be
+// prepared.
+absl::StatusOr<Cloned> Creation::CloneRootlessInit() {
+  const DumpableMoment dumpable;  // until it is mapped
+  uint64_t flags = CLONE_NEWUSER;
+  if (plan_->NewNamespace(CLONE_NEWPID)) flags |= CLONE_NEWPID;
+  absl::StatusOr<Cloned> child = CloneChild(flags, BorrowedFd(-1));
+  if (child.ok() && child->pid == 0) init::RunInit(*init_);
+  if (child.ok()) return child;
+  const int error = ErrnoOf(child.status());
+  return Annotate(child.status(), error == ENOSPC ? "make a user namespace (see /proc/sys/user/"
+                                                    "max_user_namespaces)"
+                                  : error == EPERM
+                                      ? "make a user namespace (this host forbids it to its users: "
+                                        "see kernel.unprivileged_userns_clone and "
+                                        "kernel.apparmor_restrict_unprivileged_userns)"
+                                      : "make a user namespace");
 }
 
-absl::Status Creation::NewCgroup(cgroup::Cgroup::Occupied occupied) {
-  if (!unit_) {
-    BERTH_RETURN_IF_ERROR(AnnounceCgroup());
+// Whoever may be refused is moved there later.
+BorrowedFd Creation::Birthplace() const {
+  return unified_only_ && !may_go_without_cgroup_ ? state_.cgroup.unified() : BorrowedFd(-1);
+}
+
+absl::StatusOr<Cloned> Creation::CloneAssistant() {
+  absl::StatusOr<Cloned> child = CloneChild(0, Birthplace());
+  if (child.ok() && child->pid == 0) init::RunAssistant(*init_);
+  return child;
+}
+
+absl::StatusOr<Cloned> Creation::CloneInit() {
+  const uint64_t flags = plan_->NewNamespace(CLONE_NEWPID) ? CLONE_NEWPID : 0;
+  const BorrowedFd group = Birthplace();
+  absl::StatusOr<Cloned> child;
+  auto pid = std::find_if(init_->joined.begin(), init_->joined.end(),
+                          [](const auto& ns) { return ns.clone_flag == CLONE_NEWPID; });
+  if (pid != init_->joined.end()) {
+    const BorrowedFd target(pid->fd);
+    init_->joined.erase(pid);
+    child = CloneIntoPidNamespace(target, flags, group);
+  } else {
+    child = CloneChild(flags, group);
   }
-  BERTH_ASSIGN_OR_RETURN(state_.cgroup,
-                         cgroup::Cgroup::Create(hierarchies_, cgroups_path_, state_.id, occupied));
-  return options_.on_cgroup ? options_.on_cgroup(state_.cgroup.paths()) : absl::OkStatus();
+  if (child.ok() && child->pid == 0) init::RunInit(*init_);
+  return child;
 }
 
 absl::Status Creation::Launch() {
   BERTH_ASSIGN_OR_RETURN(SocketPair sockets, MakeSocketPair(SOCK_SEQPACKET));
   init_->control = sockets.second.get();
   resources_ = plan_->resources;
-  if (unified_only_ && !unit_) {
+  if (unified_only_ && !unit_ && !may_go_without_cgroup_) {
     // There the child can be born in its group.
     BERTH_RETURN_IF_ERROR(NewCgroup(cgroup::Cgroup::Occupied::kRefuse));
   }
-  const bool with_assistant = state_.user_namespace;
-  absl::StatusOr<Cloned> child;
-  if (with_assistant) {
-    child = CloneChild(0, state_.cgroup.unified());
-    if (child.ok() && child->pid == 0) init::RunAssistant(*init_);
-  } else {
-    const uint64_t flags = plan_->NewNamespace(CLONE_NEWPID) ? CLONE_NEWPID : 0;
-    auto pid = std::find_if(init_->joined.begin(), init_->joined.end(),
-                            [](const auto& ns) { return ns.clone_flag == CLONE_NEWPID; });
-    if (pid != init_->joined.end()) {
-      const BorrowedFd target(pid->fd);
-      init_->joined.erase(pid);
-      child = CloneIntoPidNamespace(target, flags, state_.cgroup.unified());
-    } else {
-      child = CloneChild(flags, state_.cgroup.unified());
-    }
-    if (child.ok() && child->pid == 0) init::RunInit(*init_);
+  const bool is_rootless = options_.authority == Authority::kNone;
+  const bool is_born_mapped = is_rootless && plan_->NewNamespace(CLONE_NEWUSER);
+  // Who is not root of the host would not find back from a joined pid namespace.
+  const bool joins_pid = std::any_of(init_->joined.begin(), init_->joined.end(),
+                                     [](const auto& ns) { return ns.clone_flag == CLONE_NEWPID; });
+  const bool with_assistant =
+      !is_born_mapped &&
+      (state_.user_namespace || (joins_pid && options_.authority != Authority::kHost));
+  std::optional<OomScoreMoment> score;
+  if (is_rootless && oom_score_) {
+    score.emplace(*std::exchange(oom_score_, std::nullopt), state_.oom_score_policy,
+                  state_.warnings);
+    BERTH_RETURN_IF_ERROR(score->status());
   }
-  BERTH_RETURN_IF_ERROR(child.status());
+  BERTH_ASSIGN_OR_RETURN(Cloned child, is_born_mapped   ? CloneRootlessInit()
+                                       : with_assistant ? CloneAssistant()
+                                                        : CloneInit());
+  score.reset();
   Note("clone");
   if (with_assistant) {
-    assistant_ = std::move(child->pidfd);
+    assistant_ = std::move(child.pidfd);
   } else {
-    state_.init_pid = child->pid;
-    state_.init_pidfd = std::move(child->pidfd);
+    state_.init_pid = child.pid;
+    state_.init_pidfd = std::move(child.pidfd);
     init_reaped_ = false;
   }
   sockets.second.Reset();
   BERTH_RETURN_IF_ERROR(channel_.Open(
       loop_, std::move(sockets.first), [this](ReceivedReport& report) { OnReport(report); },
       [this] { OnChannelEnd(); }));
+  if (is_born_mapped) {
+    BERTH_RETURN_IF_ERROR(MapInit());
+  }
   if (seccomp_.program().valid() && !seccomp_.ready()) {
     BERTH_RETURN_IF_ERROR(seccomp_.Compile(
         plan_->seccomp_json, [this](absl::Status status) { OnSeccomp(std::move(status)); }));
@@ -352,51 +404,12 @@ absl::Status Creation::Launch() {
   return absl::OkStatus();
 }
 
-absl::Status Creation::MakeCgroup(cgroup::Cgroup::Occupied occupied) {
-  if (state_.cgroup.empty()) {
-    BERTH_RETURN_IF_ERROR(NewCgroup(occupied));
-  }
-  BERTH_RETURN_IF_ERROR(state_.cgroup.Apply(resources_));
-  resources_ = spec::Resources();
-  if (unified_only_ && delegate_to_.value_or(0) != 0) {
-    BERTH_RETURN_IF_ERROR(state_.cgroup.Delegate(*delegate_to_));
-  }
-  Note("make the cgroup");
-  return absl::OkStatus();
-}
-
-// systemd makes the group around init, then the rest is as with groups of our own.
-absl::Status Creation::StartScope() {
-  BERTH_RETURN_IF_ERROR(AnnounceCgroup());
-  cgroup::ScopeRequest request;
-  request.unit = *unit_;
-  request.description = absl::StrCat("Berth container ", state_.id);
-  request.pid = state_.init_pid;
-  request.limits = cgroup::ScopeLimits(resources_);
-  return scope_.Start([&] { return cgroup::StartScope(request, absl::Now() + kSystemdPatience); },
-                      [this](absl::Status status) { OnScope(std::move(status)); });
-}
-
-void Creation::OnScope(absl::Status status) {
-  if (failing_) return;
-  Note("start the scope");
-  if (status.ok()) status = MakeCgroup(cgroup::Cgroup::Occupied::kAccept);
-  if (status.ok()) status = PlaceInCgroup();
-  if (!status.ok()) Fail(std::move(status));
-}
-
-absl::Status Creation::PlaceInCgroup() {
-  using Placement = cgroup::Cgroup::Placement;
-  BERTH_RETURN_IF_ERROR(state_.cgroup.AddProcess(
-      state_.init_pid, unified_only_ ? Placement::kBesidesUnified : Placement::kEverywhere));
-  if (oom_score_) {
-    BERTH_RETURN_IF_ERROR(
-        SetOomScore(state_.init_pid, *oom_score_, state_.oom_score_policy, state_.warnings));
-  }
-  BERTH_RETURN_IF_ERROR(JoinIntelRdt(state_));
-  placed_ = true;
-  SendPlacedWhenReady();
-  return absl::OkStatus();
+absl::Status Creation::MapInit() {
+  BERTH_RETURN_IF_ERROR(
+      options_.authority == Authority::kNone
+          ? WriteUserMapsWithoutRoot(state_.init_pid, uid_mappings_, gid_mappings_)
+          : WriteUserMaps(state_.init_pid, uid_mappings_, gid_mappings_));
+  return channel_.Send(init::CommandKind::kMapped);
 }
 
 // Everything that only the child needs goes back to the kernel while the child works.
@@ -456,8 +469,7 @@ void Creation::OnInitPid(ReceivedReport& received) {
   });
   if (!watch.ok()) return Fail(watch.status());
   assistant_watch_ = *std::move(watch);
-  absl::Status status = WriteUserMaps(state_.init_pid, uid_mappings_, gid_mappings_);
-  if (status.ok()) status = channel_.Send(init::CommandKind::kMapped);
+  absl::Status status = MapInit();
   if (status.ok()) status = unit_ ? StartScope() : PlaceInCgroup();
   if (!status.ok()) Fail(std::move(status));
 }

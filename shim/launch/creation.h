@@ -18,6 +18,7 @@
 #include "shim/cgroup/hierarchy.h"
 #include "shim/cgroup/systemd_unit.h"
 #include "shim/init/init_main.h"
+#include "shim/launch/clone.h"
 #include "shim/launch/container_state.h"
 #include "shim/launch/hook_runner.h"
 #include "shim/launch/report_channel.h"
@@ -41,14 +42,22 @@ class Creation {
   absl::Status Prepare();
   absl::Status CheckSupported(const spec::LaunchPlan& plan) const;
   absl::Status PlanInit();
+  cgroup::SystemdManager Manager() const;
   absl::Status OpenNamespaces();
   absl::Status MakeIdMaps();
   absl::Status AnnounceCgroup();
   absl::Status NewCgroup(cgroup::Cgroup::Occupied occupied);
+  absl::Status TryCgroup();
   absl::Status Launch();
+  BorrowedFd Birthplace() const;
+  absl::StatusOr<Cloned> CloneInit();
+  absl::StatusOr<Cloned> CloneAssistant();
+  absl::StatusOr<Cloned> CloneRootlessInit();
+  absl::Status MapInit();
   absl::Status MakeCgroup(cgroup::Cgroup::Occupied occupied);
   absl::Status StartScope();
   void OnScope(absl::Status status);
+  absl::Status JoinCgroup();
   absl::Status PlaceInCgroup();
   void RememberForLater();
   void ReleasePlan();
@@ -90,6 +99,8 @@ class Creation {
   std::string cgroups_path_;
   std::optional<cgroup::SystemdUnit> unit_;  // with the systemd driver
   bool unified_only_ = false;
+  bool may_go_without_cgroup_ = false;
+  bool wants_no_limits_ = false;
 
   SeccompJob seccomp_;
   StatusChild scope_;  // asks systemd

@@ -24,9 +24,11 @@
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "shim/cgroup/hierarchy.h"
+#include "shim/cgroup/systemd_scope.h"
 #include "shim/cgroup/systemd_unit.h"
 #include "shim/init/protocol.h"
 #include "shim/launch/report_channel.h"
+#include "shim/launch/rootless.h"
 #include "shim/launch/start_socket.h"
 #include "shim/security/seccomp_program.h"
 #include "shim/spec/names.h"
@@ -45,18 +47,19 @@ constexpr absl::Duration kInitEnds = absl::Seconds(3);
 constexpr int kJoinable[] = {CLONE_NEWNS,   CLONE_NEWNET,    CLONE_NEWIPC, CLONE_NEWUTS,
                              CLONE_NEWUSER, CLONE_NEWCGROUP, CLONE_NEWTIME};
 
-// The namespaces of `pid` that are not ours.
-int DifferentNamespaces(pid_t pid) {
+// The namespaces of `pid`, made by `plan`, that are not ours. An ordinary user may not look at an
+// init that has yet to become its program.
+int DifferentNamespaces(pid_t pid, const spec::LaunchPlan& plan) {
   int flags = 0;
   for (int flag : kJoinable) {
     struct stat ours;
     struct stat theirs;
     const std::string file(spec::NamespaceFile(flag));
-    if (::stat(absl::StrCat("/proc/self/ns/", file).c_str(), &ours) == 0 &&
-        ::stat(absl::StrCat("/proc/", pid, "/ns/", file).c_str(), &theirs) == 0 &&
-        ours.st_ino != theirs.st_ino) {
-      flags |= flag;
-    }
+    if (::stat(absl::StrCat("/proc/self/ns/", file).c_str(), &ours) != 0) continue;
+    const bool differs = ::stat(absl::StrCat("/proc/", pid, "/ns/", file).c_str(), &theirs) == 0
+                             ? ours.st_ino != theirs.st_ino
+                             : plan.FindNamespace(flag) != nullptr;
+    if (differs) flags |= flag;
   }
   return flags;
 }
@@ -125,13 +128,16 @@ std::vector<std::string> PlannedCgroups(const CleanupRecord& record) {
   const auto plan = ReadPlan(record.bundle);
   const auto hierarchies = cgroup::FindHierarchies();
   if (!plan.ok() || !hierarchies.ok()) return {};
+  const auto manager = OwnAuthority() == Authority::kHost ? cgroup::SystemdManager::kSystem
+                                                          : cgroup::SystemdManager::kUser;
+  const std::string root = cgroup::ManagerRoot(manager).value_or("");
   std::vector<std::string> paths;
   for (const cgroup::Hierarchy& hierarchy : *hierarchies) {
     std::string path = cgroup::ContainerDirectory(hierarchy, plan->cgroups_path, IdOf(record));
     if (path != hierarchy.mount_point) paths.push_back(std::move(path));
     // Which driver was asked for is not known any more; a directory that is not there does no harm.
-    const auto unit = cgroup::ParseSystemdUnit(plan->cgroups_path, IdOf(record));
-    if (unit.ok()) paths.push_back(absl::StrCat(hierarchy.mount_point, unit->path));
+    const auto unit = cgroup::ParseSystemdUnit(plan->cgroups_path, IdOf(record), manager);
+    if (unit.ok()) paths.push_back(absl::StrCat(hierarchy.mount_point, root, unit->path));
   }
   return paths;
 }
@@ -184,6 +190,7 @@ absl::Status AdoptState(const CleanupRecord& record, const std::string& seccomp_
   BERTH_ASSIGN_OR_RETURN(const spec::LaunchPlan plan, ReadPlan(record.bundle));
   state.id = IdOf(record);
   state.bundle = record.bundle;
+  state.authority = OwnAuthority();
   state.oci_version = plan.oci_version;
   state.annotations_json = plan.annotations_json;
   state.poststart = plan.hooks.poststart;
@@ -192,7 +199,7 @@ absl::Status AdoptState(const CleanupRecord& record, const std::string& seccomp_
   state.init_pid = record.init_pid;
   state.init_start_time_ticks = record.init_start_time_ticks;
   state.cgroup = cgroup::Cgroup::Open(record.cgroup_paths);
-  state.namespaces = DifferentNamespaces(record.init_pid);
+  state.namespaces = DifferentNamespaces(record.init_pid, plan);
   state.user_namespace = (state.namespaces & CLONE_NEWUSER) != 0;
   state.seccomp_agent = {plan.seccomp_listener_path, plan.seccomp_listener_metadata};
   state.terminal = plan.process.terminal;
@@ -223,7 +230,7 @@ absl::Status RemoveByRecord(const CleanupRecord& record, absl::Duration timeout)
   const absl::Time deadline = absl::Now() + timeout;
   absl::StatusOr<UniqueFd> init = OpenRecorded(record);
   if (init.ok()) ::syscall(SYS_pidfd_send_signal, init->get(), SIGKILL, nullptr, 0);
-  const bool recorded = !record.cgroup_paths.empty();
+  const bool recorded = !record.cgroup_paths.empty() || record.has_no_cgroup;
   cgroup::Cgroup group =
       cgroup::Cgroup::Open(recorded ? record.cgroup_paths : PlannedCgroups(record));
   // An unrecorded group holds at most an init that ends with its shim; if there is more in it, then
@@ -232,6 +239,8 @@ absl::Status RemoveByRecord(const CleanupRecord& record, absl::Duration timeout)
   absl::Status status;
   absl::Duration wait = absl::Milliseconds(1);
   while (!(status = group.Remove()).ok()) {
+    // A planned group that is not ours to remove is not ours.
+    if (!recorded && IsDenied(status)) break;
     if (!absl::IsFailedPrecondition(status)) return status;
     if (absl::Now() >= give_up) {
       if (!recorded) break;

@@ -13,6 +13,7 @@
 #include "base/status/status_macros.h"
 #include "shim/init/exec_main.h"
 #include "shim/launch/clone.h"
+#include "shim/launch/rootless.h"
 #include "shim/spec/parse.h"
 
 namespace berth::launch {
@@ -66,29 +67,72 @@ absl::Status ExecJob::Launch() {
   plan.init_pidfd = state_.init_pidfd.get();
   plan.namespaces = state_.namespaces;
   plan.user_namespace = state_.user_namespace;
-  const bool into_cgroup = state_.cgroup.unified().valid() && options_.cgroup_subpath.empty();
-  BERTH_ASSIGN_OR_RETURN(
-      Cloned child, CloneIntoPidNamespace(state_.init_pidfd, 0,
-                                          into_cgroup ? state_.cgroup.unified() : BorrowedFd(-1)));
-  if (child.pid == 0) init::RunExec(plan);
-  process_.pid = child.pid;
-  process_.pidfd = std::move(child.pidfd);
+  plan.process.user_namespace = state_.user_namespace || state_.authority != Authority::kHost;
+  oom_score_ = process.oom_score_adj;
+  BERTH_RETURN_IF_ERROR(Clone(plan));
   sockets.second.Reset();
   options_.stdio = Stdio();
   options_.preserved_fds.clear();
   BERTH_RETURN_IF_ERROR(channel_.Open(
       loop_, std::move(sockets.first), [this](ReceivedReport& report) { OnReport(report); },
       [this] { OnChannelEnd(); }));
+  return assistant_.valid() ? absl::OkStatus() : Place();
+}
+
+absl::Status ExecJob::Clone(init::ExecPlan& plan) {
+  // Who is not root of the host would not find back from the container's pid namespace.
+  if (state_.authority != Authority::kHost) {
+    std::optional<OomScoreMoment> score;
+    if (oom_score_) {
+      score.emplace(*std::exchange(oom_score_, std::nullopt), state_.oom_score_policy,
+                    state_.warnings);
+      BERTH_RETURN_IF_ERROR(score->status());
+    }
+    BERTH_ASSIGN_OR_RETURN(Cloned assistant, CloneChild(0, BorrowedFd(-1)));
+    if (assistant.pid == 0) init::RunExecAssistant(plan);
+    assistant_ = std::move(assistant.pidfd);
+    return absl::OkStatus();
+  }
+  is_in_cgroup_ = state_.cgroup.unified().valid() && options_.cgroup_subpath.empty();
+  BERTH_ASSIGN_OR_RETURN(Cloned child, CloneIntoPidNamespace(state_.init_pidfd, 0,
+                                                             is_in_cgroup_ ? state_.cgroup.unified()
+                                                                           : BorrowedFd(-1)));
+  if (child.pid == 0) init::RunExec(plan);
+  process_.pid = child.pid;
+  process_.pidfd = std::move(child.pidfd);
+  return absl::OkStatus();
+}
+
+absl::Status ExecJob::Place() {
   using Placement = cgroup::Cgroup::Placement;
-  BERTH_RETURN_IF_ERROR(state_.cgroup.AddProcess(
-      child.pid, into_cgroup ? Placement::kBesidesUnified : Placement::kEverywhere,
-      options_.cgroup_subpath));
-  if (process.oom_score_adj) {
+  absl::Status status = state_.cgroup.AddProcess(
+      process_.pid, is_in_cgroup_ ? Placement::kBesidesUnified : Placement::kEverywhere,
+      options_.cgroup_subpath);
+  if (state_.authority != Authority::kHost && IsDenied(status)) {
+    state_.warnings.push_back(
+        absl::StrCat("the process is not in the container's cgroup: ", status.message()));
+    status = absl::OkStatus();
+  }
+  BERTH_RETURN_IF_ERROR(status);
+  if (oom_score_) {
     BERTH_RETURN_IF_ERROR(
-        SetOomScore(child.pid, *process.oom_score_adj, state_.oom_score_policy, state_.warnings));
+        SetOomScore(process_.pid, *oom_score_, state_.oom_score_policy, state_.warnings));
   }
   channel_.Send(init::CommandKind::kPlaced).IgnoreError();  // a dead child shows as end of file
   return absl::OkStatus();
+}
+
+// From the assistant, which ends.
+void ExecJob::OnPid(ReceivedReport& received) {
+  if (received.descriptors.size() != 1) {
+    return Fail(absl::InternalError("the assistant sent no pidfd"));
+  }
+  process_.pid = received.report.pid;
+  process_.pidfd = std::move(received.descriptors[0]);
+  Reap(assistant_);
+  assistant_.Reset();
+  absl::Status status = Place();
+  if (!status.ok()) Fail(std::move(status));
 }
 
 void ExecJob::OnReport(ReceivedReport& received) {
@@ -100,6 +144,8 @@ void ExecJob::OnReport(ReceivedReport& received) {
   switch (received.report.kind) {
     case init::ReportKind::kFailed:
       return Fail(ToStatus(received.report));
+    case init::ReportKind::kInitPid:
+      return OnPid(received);
     case init::ReportKind::kReady:
       if (!received.descriptors.empty()) process_.console = std::move(received.descriptors[0]);
       return;
@@ -134,6 +180,12 @@ void ExecJob::Fail(absl::Status status) {
   channel_.Close();
   loop_.Cancel(timer_);
   timer_ = TimerId::kNone;
+  if (assistant_.valid()) {
+    // It ends by itself or by this, at once.
+    ::syscall(SYS_pidfd_send_signal, assistant_.get(), SIGKILL, nullptr, 0);
+    Reap(assistant_);
+    assistant_.Reset();
+  }
   if (!process_.pidfd.valid()) return Finish(failure_);
   ::syscall(SYS_pidfd_send_signal, process_.pidfd.get(), SIGKILL, nullptr, 0);
   absl::StatusOr<FdWatch> watch = loop_.Watch(process_.pidfd, EPOLLIN, [this](uint32_t) {

@@ -6,8 +6,10 @@
 #define BERTH_SHIM_LAUNCH_EXEC_JOB_H_
 
 #include <memory>
+#include <optional>
 
 #include "base/loop/loop.h"
+#include "shim/init/exec_main.h"
 #include "shim/launch/container_state.h"
 #include "shim/launch/report_channel.h"
 
@@ -22,6 +24,9 @@ class ExecJob {
 
  private:
   absl::Status Launch();
+  absl::Status Clone(init::ExecPlan& plan);
+  absl::Status Place();
+  void OnPid(ReceivedReport& received);
   void OnReport(ReceivedReport& received);
   void OnChannelEnd();
   void Fail(absl::Status status);
@@ -33,6 +38,9 @@ class ExecJob {
   Container::ExecDone done_;
   ReportChannel channel_;
   ExecProcess process_;
+  UniqueFd assistant_;  // without root of the host, until it has made the process
+  std::optional<int> oom_score_;
+  bool is_in_cgroup_ = false;
   FdWatch watch_;
   TimerId timer_ = TimerId::kNone;
   bool executing_ = false;

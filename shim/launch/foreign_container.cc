@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/json/document.h"
+#include "base/os/descriptor_message.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
 #include "base/os/process_identity.h"
@@ -134,24 +135,10 @@ struct ForeignContainer::Console {
   absl::StatusOr<UniqueFd> Receive() {
     const UniqueFd peer(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!peer.valid()) return ErrnoStatus(errno, "accept4", "the runtime's console");
-    char byte[64];
-    struct iovec part = {byte, sizeof(byte)};
-    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    struct msghdr message = {};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    if (::recvmsg(peer.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0) {
-      return ErrnoStatus(errno, "recvmsg", "the runtime's console");
-    }
-    const struct cmsghdr* header = CMSG_FIRSTHDR(&message);
-    if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
-      return absl::InternalError("the runtime sent no terminal");
-    }
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-    return UniqueFd(fd);
+    BERTH_ASSIGN_OR_RETURN(DescriptorMessage message, ReceiveDescriptor(peer, 64, MSG_DONTWAIT),
+                           _ << "the runtime's console");
+    if (!message.descriptor.valid()) return absl::InternalError("the runtime sent no terminal");
+    return std::move(message.descriptor);
   }
 };
 

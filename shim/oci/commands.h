@@ -20,6 +20,8 @@ struct CommandContext {
   const StateStore& store;
   const Log& log;
   launch::CgroupDriver cgroup_driver;
+  launch::Authority authority;
+  launch::CgroupDenied cgroup_denied;
   Options options;                     // the command's own
   std::vector<std::string> arguments;  // behind its options
   // Of the caller for the container, taken before anything of ours could be among them.

@@ -4,51 +4,33 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "base/os/descriptor_message.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
-#include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 
 namespace berth::oci {
 namespace {
 
-// One message with `name` as its text and `fd` as its descriptor.
-absl::Status SendDescriptor(const std::string& path, std::string name, int fd) {
+absl::Status Deliver(const std::string& path, absl::string_view name, BorrowedFd fd) {
   BERTH_ASSIGN_OR_RETURN(const UniqueFd socket, ConnectUnix(path));
-  struct iovec part = {name.data(), name.size()};
-  alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  struct msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  ::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-  if (::sendmsg(socket.get(), &message, MSG_NOSIGNAL) < 0) {
-    return ErrnoStatus(errno, absl::StrCat("send ", name, " to"), path);
-  }
+  BERTH_RETURN_IF_ERROR(SendDescriptor(socket, name, fd)) << "send " << name << " to " << path;
   return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::Status SendConsole(const std::string& path, UniqueFd master) {
-  BERTH_RETURN_IF_ERROR(SendDescriptor(path, "/dev/ptmx", master.get())) << "--console-socket";
+  BERTH_RETURN_IF_ERROR(Deliver(path, "/dev/ptmx", master)) << "--console-socket";
   return absl::OkStatus();
 }
 
 absl::Status SendPidFd(const std::string& path, BorrowedFd pidfd) {
-  BERTH_RETURN_IF_ERROR(SendDescriptor(path, "pidfd", pidfd.get())) << "--pidfd-socket";
+  BERTH_RETURN_IF_ERROR(Deliver(path, "pidfd", pidfd)) << "--pidfd-socket";
   return absl::OkStatus();
 }
 

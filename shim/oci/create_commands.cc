@@ -34,7 +34,9 @@ absl::StatusOr<launch::CreateOptions> ToCreateOptions(CommandContext& context,
   launch::CreateOptions options;
   options.id = id;
   options.bundle = bundle;
+  options.authority = context.authority;
   options.cgroup_driver = context.cgroup_driver;
+  options.cgroup_denied = context.cgroup_denied;
   options.seccomp_cache_directory = context.store.SeccompCache();
   if (context.options.Has("no-pivot")) options.root_switch = launch::RootSwitch::kMoveMount;
   if (context.options.Has("no-new-keyring")) options.keyring = launch::Keyring::kInherit;

@@ -84,7 +84,9 @@ absl::StatusOr<std::string> ProcessFromOptions(const CommandContext& context,
   const std::string cwd(process.Find("cwd").text());
   writer.Key("cwd").String(context.options.Get("cwd", cwd.empty() ? "/" : cwd));
   WriteCapabilities(context, process, writer);
-  if (process.Find("rlimits").present()) writer.Key("rlimits").Raw(process.Find("rlimits").raw());
+  for (const char* name : {"rlimits", "oomScoreAdj", "scheduler", "ioPriority"}) {
+    if (process.Find(name).present()) writer.Key(name).Raw(process.Find(name).raw());
+  }
   writer.Key("noNewPrivileges")
       .Boolean(context.options.Has("no-new-privs") ||
                process.Find("noNewPrivileges").kind() == json::Kind::kTrue);

@@ -87,17 +87,35 @@ struct DefaultMount {
   std::vector<std::string> options;
 };
 
-std::vector<DefaultMount> DefaultMounts() {
-  return {{"/proc", "proc", "proc", {}},
-          {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}},
-          {"/dev/pts",
-           "devpts",
-           "devpts",
-           {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
-          {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
-          {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}},
-          {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}},
-          {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", "ro"}}};
+enum class SpecFor { kRoot, kOrdinaryUser };
+
+std::vector<DefaultMount> DefaultMounts(SpecFor whom) {
+  std::vector<DefaultMount> mounts = {
+      {"/proc", "proc", "proc", {}},
+      {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}},
+      {"/dev/pts",
+       "devpts",
+       "devpts",
+       {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+      {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+      {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}},
+      {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}},
+      {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", "ro"}}};
+  if (whom == SpecFor::kRoot) return mounts;
+  for (DefaultMount& mount : mounts) {
+    // No group but his own is mapped, and the host's network keeps its sysfs.
+    if (mount.options.size() > 1 && mount.options.back() == "gid=5") mount.options.pop_back();
+    if (absl::string_view(mount.destination) == "/sys") {
+      mount = {"/sys", "none", "/sys", {"rbind", "nosuid", "noexec", "nodev", "ro"}};
+    }
+  }
+  return mounts;
+}
+
+// The user's own id as root's: what anybody may map.
+void WriteOwnMapping(Writer& writer, absl::string_view key, uint32_t id) {
+  writer.Key(key).BeginArray().BeginObject().Key("containerID").Int(0);
+  writer.Key("hostID").Uint(id).Key("size").Int(1).EndObject().EndArray();
 }
 
 void WriteDefaultProcess(Writer& writer) {
@@ -116,7 +134,7 @@ void WriteDefaultProcess(Writer& writer) {
   writer.EndObject().EndArray().Key("noNewPrivileges").Boolean(true).EndObject();
 }
 
-std::string DefaultSpec() {
+std::string DefaultSpec(SpecFor whom) {
   Writer writer(Layout::kIndented);
   writer.BeginObject().Key("ociVersion").String("1.2.0");
   WriteDefaultProcess(writer);
@@ -128,22 +146,25 @@ std::string DefaultSpec() {
       .Boolean(true)
       .EndObject();
   writer.Key("hostname").String("berth").Key("mounts").BeginArray();
-  for (const DefaultMount& mount : DefaultMounts()) {
+  for (const DefaultMount& mount : DefaultMounts(whom)) {
     writer.BeginObject().Key("destination").String(mount.destination);
     writer.Key("type").String(mount.type).Key("source").String(mount.source);
     if (!mount.options.empty()) WriteStrings(writer, "options", mount.options);
     writer.EndObject();
   }
-  writer.EndArray()
-      .Key("linux")
-      .BeginObject()
-      .Key("resources")
-      .BeginObject()
-      .Key("devices")
-      .BeginArray();
-  writer.BeginObject().Key("allow").Boolean(false).Key("access").String("rwm").EndObject();
-  writer.EndArray().EndObject().Key("namespaces").BeginArray();
-  for (const char* type : {"pid", "network", "ipc", "uts", "mount", "cgroup"}) {
+  writer.EndArray().Key("linux").BeginObject();
+  std::vector<const char*> namespaces = {"pid", "network", "ipc", "uts", "mount", "cgroup"};
+  if (whom == SpecFor::kRoot) {
+    writer.Key("resources").BeginObject().Key("devices").BeginArray().BeginObject();
+    writer.Key("allow").Boolean(false).Key("access").String("rwm");
+    writer.EndObject().EndArray().EndObject();
+  } else {
+    WriteOwnMapping(writer, "uidMappings", ::geteuid());
+    WriteOwnMapping(writer, "gidMappings", ::getegid());
+    namespaces = {"pid", "ipc", "uts", "mount", "cgroup", "user"};
+  }
+  writer.Key("namespaces").BeginArray();
+  for (const char* type : namespaces) {
     writer.BeginObject().Key("type").String(type).EndObject();
   }
   writer.EndArray();
@@ -173,6 +194,10 @@ absl::StatusOr<int> RunEvents(CommandContext& context) {
       return absl::FailedPreconditionError(
           absl::StrCat("container with id ", id, " is not running"));
     }
+    if (record.cgroup_paths.empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("container ", id, " has no cgroup that would count for it"));
+    }
     Print(StatsJson(id, cgroup::Cgroup::Open(record.cgroup_paths)) + "\n");
     if (context.options.Has("stats")) return 0;
     // The interval is what the caller asked for.
@@ -185,8 +210,9 @@ absl::StatusOr<int> RunSpec(CommandContext& context) {
   if (::access(path.c_str(), F_OK) == 0) {
     return absl::AlreadyExistsError(absl::StrCat("file ", path, " exists; remove it first"));
   }
+  const SpecFor whom = context.options.Has("rootless") ? SpecFor::kOrdinaryUser : SpecFor::kRoot;
   BERTH_RETURN_IF_ERROR(
-      ReplaceFileAt(BorrowedFd(AT_FDCWD), path, DefaultSpec(), 0666, Durability::kUnsynced));
+      ReplaceFileAt(BorrowedFd(AT_FDCWD), path, DefaultSpec(whom), 0666, Durability::kUnsynced));
   return 0;
 }
 
@@ -204,7 +230,7 @@ absl::StatusOr<int> RunFeatures(CommandContext& context) {
   for (int i = 0; i <= spec::kLastCapability; ++i) capabilities.push_back(spec::CapabilityName(i));
   WriteStrings(writer, "capabilities", capabilities);
   writer.Key("cgroup").BeginObject().Key("v1").Boolean(true).Key("v2").Boolean(true);
-  writer.Key("systemd").Boolean(true).Key("systemdUser").Boolean(false).Key("rdma").Boolean(true);
+  writer.Key("systemd").Boolean(true).Key("systemdUser").Boolean(true).Key("rdma").Boolean(true);
   writer.EndObject().Key("seccomp").BeginObject().Key("enabled").Boolean(true);
   WriteStrings(writer, "actions", spec::SeccompActionNames());
   WriteStrings(writer, "operators", spec::SeccompOperatorNames());

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "shim/cgroup/cgroup.h"
+#include "shim/cgroup/limits.h"
 #include "shim/oci/commands.h"
 #include "shim/oci/foreground.h"
 #include "shim/spec/names.h"
@@ -68,6 +70,37 @@ absl::Status PrintPsTable(const std::vector<pid_t>& pids, std::vector<std::strin
     }
   }
   return absl::OkStatus();
+}
+
+// Who shares the pid namespace of `init`, which is not ours.
+absl::StatusOr<std::vector<pid_t>> NamespaceMembers(pid_t init) {
+  struct stat ours;
+  struct stat theirs;
+  const std::string link = absl::StrCat("/proc/", init, "/ns/pid");
+  if (::stat(link.c_str(), &theirs) != 0) return ErrnoStatus(errno, "look at", link);
+  if (::stat("/proc/self/ns/pid", &ours) == 0 && ours.st_ino == theirs.st_ino) {
+    return std::vector<pid_t>{init};
+  }
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd proc, OpenFile("/proc", O_RDONLY | O_DIRECTORY));
+  BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(proc));
+  std::vector<pid_t> pids;
+  for (const std::string& name : names) {
+    pid_t pid = 0;
+    struct stat info;
+    if (absl::SimpleAtoi(name, &pid) &&
+        ::fstatat(proc.get(), absl::StrCat(name, "/ns/pid").c_str(), &info, 0) == 0 &&
+        info.st_ino == theirs.st_ino) {
+      pids.push_back(pid);
+    }
+  }
+  std::sort(pids.begin(), pids.end());
+  return pids;
+}
+
+// Of a container without a cgroup, its pid namespace says who is in it.
+absl::StatusOr<std::vector<pid_t>> ProcessesOf(const ContainerRecord& record) {
+  if (!record.cgroup_paths.empty()) return cgroup::Cgroup::Open(record.cgroup_paths).Pids();
+  return NamespaceMembers(record.init_pid);
 }
 
 // One number option into the object that ParseResources reads.
@@ -131,13 +164,13 @@ launch::CleanupRecord ToCleanupRecord(const ContainerRecord& record) {
   out.init_pid = record.init_pid;
   out.init_start_time_ticks = record.init_start_time_ticks;
   out.cgroup_paths = record.cgroup_paths;
+  out.has_no_cgroup = record.cgroup_paths.empty();
   return out;
 }
 
 absl::StatusOr<int> RunPs(CommandContext& context) {
   BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
-  const cgroup::Cgroup group = cgroup::Cgroup::Open(record.cgroup_paths);
-  BERTH_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, group.Pids());
+  BERTH_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, ProcessesOf(record));
   if (context.options.Get("format", "table") == "json") {
     json::Writer writer;
     writer.BeginArray();
@@ -157,7 +190,8 @@ absl::StatusOr<int> RunKill(CommandContext& context) {
   const std::optional<int> signal = name == "0" ? 0 : spec::SignalNumber(name);
   if (!signal) return absl::InvalidArgumentError(absl::StrCat("unknown signal \"", name, "\""));
   const RuntimeState state = context.store.StateOf(record);
-  if (context.options.Has("all")) {
+  // Without a cgroup, the end of init is the end of its pid namespace.
+  if (context.options.Has("all") && !record.cgroup_paths.empty()) {
     cgroup::Cgroup group = cgroup::Cgroup::Open(record.cgroup_paths);
     BERTH_RETURN_IF_ERROR(group.SignalAll(*signal));
     return 0;
@@ -246,6 +280,9 @@ absl::StatusOr<int> RunUpdate(CommandContext& context) {
     BERTH_ASSIGN_OR_RETURN(json, ResourcesFromOptions(context.options));
   }
   BERTH_ASSIGN_OR_RETURN(const spec::Resources resources, spec::ParseResources(std::move(json)));
+  if (record.cgroup_paths.empty() && !cgroup::IsWithoutLimits(resources)) {
+    return absl::FailedPreconditionError("the container has no cgroup that could be limited");
+  }
   BERTH_RETURN_IF_ERROR(cgroup::Cgroup::Open(record.cgroup_paths).Apply(resources));
   return 0;
 }

@@ -1,5 +1,6 @@
 // berth-runtime: Berth's container runtime behind runc's command line.
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/os/lock_checks.h"
 #include "base/status/status_macros.h"
@@ -27,7 +29,8 @@ const std::vector<OptionSpec>& GlobalOptions() {
       {"log-format", "", OptionKind::kValue, "text or json"},
       {"debug", "", OptionKind::kSwitch, "log where the time goes as well"},
       {"systemd-cgroup", "", OptionKind::kSwitch, "use the systemd cgroup driver"},
-      {"rootless", "", OptionKind::kValue, "accepted and ignored"},
+      {"rootless", "", OptionKind::kValue,
+       "go without a cgroup where none may be made: true, false, or auto"},
       {"criu", "", OptionKind::kValue, "accepted and ignored"},
       {"help", "h", OptionKind::kSwitch, "show help"},
       {"version", "v", OptionKind::kSwitch, "show the version"}};
@@ -146,7 +149,7 @@ const std::vector<CommandSpec>& AllCommands() {
        "write a config.json to start from",
        RunSpec,
        {{"bundle", "b", OptionKind::kValue, "directory (default: .)"},
-        {"rootless", "", OptionKind::kSwitch, "accepted and ignored"}},
+        {"rootless", "", OptionKind::kSwitch, "for a container of an ordinary user's"}},
        {0, 0}},
       {"features", "", "print what this runtime can do", RunFeatures, {}, {0, 0}},
       {"checkpoint", "<container-id>", "not available yet", RunUnimplemented, {}, {0, -1}},
@@ -207,6 +210,29 @@ absl::Status CheckArity(const CommandSpec& command, size_t count) {
                                                  command.arguments));
 }
 
+// Everybody but root of the host has a place of his own, if the system gives him one.
+std::string DefaultRoot(launch::Authority authority) {
+  const char* own = ::getenv("XDG_RUNTIME_DIR");
+  // Who is root in a namespace of an ordinary user's has the user's environment.
+  const char* user = ::getenv("USER");
+  const bool is_root = authority == launch::Authority::kHost ||
+                       (authority == launch::Authority::kUserNamespace && user != nullptr &&
+                        absl::string_view(user) == "root");
+  if (is_root || own == nullptr || *own == '\0') return "/run/berth-runtime";
+  return absl::StrCat(own, "/berth-runtime");
+}
+
+absl::StatusOr<launch::CgroupDenied> DeniedCgroups(const Options& global,
+                                                   launch::Authority authority) {
+  const std::string wanted = global.Get("rootless", "auto");
+  bool rootless = authority != launch::Authority::kHost;
+  if (wanted != "auto" && !absl::SimpleAtob(wanted, &rootless)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("invalid value for --rootless: \"", wanted, "\": true, false or auto"));
+  }
+  return rootless ? launch::CgroupDenied::kGoWithout : launch::CgroupDenied::kFail;
+}
+
 absl::StatusOr<int> Dispatch(const Options& global, const Log& log, const CommandSpec& command,
                              const std::vector<std::string>& words, size_t at, char** argv) {
   std::vector<OptionSpec> specs = command.options;
@@ -217,7 +243,9 @@ absl::StatusOr<int> Dispatch(const Options& global, const Log& log, const Comman
     return 0;
   }
   BERTH_RETURN_IF_ERROR(CheckArity(command, words.size() - at));
-  const StateStore store(global.Get("root", "/run/berth-runtime"));
+  const launch::Authority authority = launch::OwnAuthority();
+  BERTH_ASSIGN_OR_RETURN(const launch::CgroupDenied denied, DeniedCgroups(global, authority));
+  const StateStore store(global.Get("root", DefaultRoot(authority)));
   const auto driver = global.Has("systemd-cgroup") ? launch::CgroupDriver::kSystemd
                                                    : launch::CgroupDriver::kCgroupfs;
   // What clones into a container must not be there to be overwritten.
@@ -231,6 +259,8 @@ absl::StatusOr<int> Dispatch(const Options& global, const Log& log, const Comman
   CommandContext context{store,
                          log,
                          driver,
+                         authority,
+                         denied,
                          std::move(options),
                          {words.begin() + static_cast<std::ptrdiff_t>(at), words.end()},
                          std::move(preserved)};

@@ -191,7 +191,7 @@ TEST_F(RuntimeCliTest, SendsTheTerminalToTheConsoleSocket) {
       Run({"create", "-b", directory_, "--console-socket", directory_ + "/console.sock", "c"}).code,
       0);
   std::string name;
-  const UniqueFd master = ReceiveDescriptor(*listener, name);
+  const UniqueFd master = AcceptDescriptor(*listener, name);
   ASSERT_TRUE(master.valid());
   ASSERT_EQ(Run({"start", "c"}).code, 0);
   char text[512] = "";
@@ -206,7 +206,7 @@ TEST_F(RuntimeCliTest, SendsPidFdsToTheirSocket) {
   ASSERT_TRUE(listener.ok());
   auto received_pid = [&] {
     std::string text;
-    const UniqueFd pidfd = ReceiveDescriptor(*listener, text);
+    const UniqueFd pidfd = AcceptDescriptor(*listener, text);
     if (!pidfd.valid()) return std::string("none");
     const std::string info = *ReadFile(absl::StrCat("/proc/self/fdinfo/", pidfd.get()));
     const size_t at = info.find("\nPid:\t");

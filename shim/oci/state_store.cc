@@ -72,7 +72,8 @@ absl::Status StateStore::Reserve(const std::string& id, const std::string& bundl
     return absl::InvalidArgumentError(absl::StrCat("invalid container ID format: \"", id,
                                                    "\": letters, digits and _+-. are allowed"));
   }
-  BERTH_RETURN_IF_ERROR(EnsureDirectory(root_, 0711));
+  // What cleans up an ordinary user's runtime directory leaves sticky ones alone.
+  BERTH_RETURN_IF_ERROR(EnsureDirectory(root_, ::geteuid() == 0 ? 0711 : 01711));
   if (::mkdir(Directory(id).c_str(), 0711) != 0) {
     if (errno == EEXIST) {
       return absl::AlreadyExistsError(absl::StrCat("container with given ID already exists: ", id));

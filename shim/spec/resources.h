@@ -20,6 +20,7 @@ struct DeviceRule {
   bool read = false;
   bool write = false;
   bool mknod = false;
+  bool operator==(const DeviceRule&) const = default;
 };
 
 struct MemoryLimits {
@@ -32,6 +33,7 @@ struct MemoryLimits {
   std::optional<bool> disable_oom_killer;
   std::optional<bool> use_hierarchy;
   bool check_before_update = false;
+  bool operator==(const MemoryLimits&) const = default;
 };
 
 struct CpuLimits {
@@ -44,12 +46,14 @@ struct CpuLimits {
   std::string cpus;
   std::string mems;
   std::optional<int64_t> idle;
+  bool operator==(const CpuLimits&) const = default;
 };
 
 struct BlockDeviceValue {
   uint32_t major = 0;
   uint32_t minor = 0;
   uint64_t value = 0;
+  bool operator==(const BlockDeviceValue&) const = default;
 };
 
 struct BlockWeight {
@@ -57,6 +61,7 @@ struct BlockWeight {
   uint32_t minor = 0;
   std::optional<uint64_t> weight;
   std::optional<uint64_t> leaf_weight;
+  bool operator==(const BlockWeight&) const = default;
 };
 
 struct BlockIoLimits {
@@ -67,22 +72,26 @@ struct BlockIoLimits {
   std::vector<BlockDeviceValue> write_bps;
   std::vector<BlockDeviceValue> read_iops;
   std::vector<BlockDeviceValue> write_iops;
+  bool operator==(const BlockIoLimits&) const = default;
 };
 
 struct HugepageLimit {
   std::string page_size;  // 2MB, 1GB
   uint64_t limit_bytes = 0;
+  bool operator==(const HugepageLimit&) const = default;
 };
 
 struct InterfacePriority {
   std::string name;
   uint64_t priority = 0;
+  bool operator==(const InterfacePriority&) const = default;
 };
 
 struct RdmaLimit {
   std::string device;
   std::optional<uint64_t> handles;
   std::optional<uint64_t> objects;
+  bool operator==(const RdmaLimit&) const = default;
 };
 
 struct Resources {
@@ -96,6 +105,7 @@ struct Resources {
   std::vector<InterfacePriority> network_priorities;
   std::vector<RdmaLimit> rdma;
   std::vector<std::pair<std::string, std::string>> unified;
+  bool operator==(const Resources&) const = default;
 };
 
 }  // namespace berth::spec

@@ -12,7 +12,7 @@ namespace berth {
 
 // Accepts one connection of `listener`, for ten seconds at most: the descriptor that comes on it
 // (SCM_RIGHTS of unix(7)), and the text with it. Invalid when none came.
-UniqueFd ReceiveDescriptor(BorrowedFd listener, std::string& text);
+UniqueFd AcceptDescriptor(BorrowedFd listener, std::string& text);
 
 }  // namespace berth
 
