@@ -67,9 +67,7 @@ absl::Status UnpackRun::PrepareRun() {
     if (i > 0) layer.parent = layers_.back().chain_id;
     layers_.push_back(std::move(layer));
   }
-  BERTH_ASSIGN_OR_RETURN(const snapshots::Snapshotter::Description snapshotter,
-                         parts_.snapshots.Describe(task_.snapshotter));
-  marks_ = snapshotter.marks;
+  BERTH_ASSIGN_OR_RETURN(snapshotter_, parts_.snapshots.Describe(task_.snapshotter));
   BERTH_ASSIGN_OR_RETURN(lease_, WorkLease::Create(parts_.leases, task_.caller));
   task_.caller = lease_->caller();
   return absl::OkStatus();
@@ -116,7 +114,7 @@ void UnpackRun::MoveOn() {
 }
 
 void UnpackRun::BeginLayers() {
-  const bool is_parallel = marks_ != snapshots::Snapshotter::Description::Marks::kNone;
+  const bool is_parallel = snapshotter_.marks != snapshots::Snapshotter::Description::Marks::kNone;
   const size_t at_once = is_parallel ? MaxLayersAtOnce() : 1;
   size_t busy = 0;
   for (size_t i = current_; status_.ok() && i < layers_.size() && busy < at_once; ++i) {
@@ -185,10 +183,11 @@ absl::Status UnpackRun::SendLayer(size_t index) {
   request.set_digest(layer.blob.digest());
   request.set_media_type(layer.blob.media_type());
   if (layer.is_standalone) {
-    request.set_standalone(marks_ == snapshots::Snapshotter::Description::Marks::kUser
+    request.set_standalone(snapshotter_.marks == snapshots::Snapshotter::Description::Marks::kUser
                                ? worker::v1::ApplyRequest::USER
                                : worker::v1::ApplyRequest::TRUSTED);
   }
+  request.set_erofs_image(snapshotter_.image);
   if (!layer.access.upload.empty()) {
     request.mutable_follow()->set_upload(layer.access.upload);
     request.mutable_follow()->set_slot(layer.access.slot);

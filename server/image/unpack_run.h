@@ -106,8 +106,7 @@ class UnpackRun : public std::enable_shared_from_this<UnpackRun> {
   const std::shared_ptr<Strand> strand_;
   Task task_;
   std::unique_ptr<WorkLease> lease_;
-  snapshots::Snapshotter::Description::Marks marks_ =
-      snapshots::Snapshotter::Description::Marks::kNone;
+  snapshots::Snapshotter::Description snapshotter_;
   std::vector<Layer> layers_;
   size_t current_ = 0;  // the lowest that is not committed
   bool looks_ = true;   // others may have committed layers

@@ -7,6 +7,7 @@
 #include "base/status/status_macros.h"
 #include "server/main/proxy_snapshotter.h"
 #include "server/metadata/schema.h"
+#include "snapshotter/erofs/erofs_snapshotter.h"
 #include "snapshotter/native/native_snapshotter.h"
 #include "snapshotter/overlay/overlay_snapshotter.h"
 
@@ -57,6 +58,9 @@ void Storage::OpenBackends(const std::string& root) {
   const std::string native_root = absl::StrCat(root, "/native");
   AddBackend("native", native_root,
              snapshots::OpenNativeSnapshotter({.root = native_root}, *database_));
+  const std::string erofs_root = absl::StrCat(root, "/erofs");
+  AddBackend("erofs", erofs_root,
+             snapshots::OpenErofsSnapshotter({.root = erofs_root}, *database_));
 }
 
 absl::Status Storage::OpenStores(const Config& config) {

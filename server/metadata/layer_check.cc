@@ -11,6 +11,7 @@
 #include "base/os/fd_factories.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "snapshotter/erofs/image_writer.h"
 #include "snapshotter/store/tree_seal.h"
 
 namespace berth::metadata {
@@ -85,13 +86,28 @@ absl::StatusOr<std::vector<LayerCheck::Layer>> LayerCheck::List() {
   return layers;
 }
 
-absl::Status LayerCheck::Compare(const Layer& layer, snapshots::Usage& found) const {
+namespace {
+
+// An image is measured as a file; its superblock says how many files are in it.
+absl::StatusOr<snapshots::Usage> MeasureLayer(const std::string& snapshotter,
+                                              const std::string& path) {
+  if (snapshotter == "erofs") {
+    BERTH_ASSIGN_OR_RETURN(const UniqueFd image,
+                           OpenFile(absl::StrCat(path, "/layer.erofs"), O_RDONLY | O_NOFOLLOW));
+    BERTH_ASSIGN_OR_RETURN(const erofs::ImageInfo info, erofs::ReadImageInfo(image));
+    return snapshots::Usage{info.disk_bytes, static_cast<int64_t>(info.inodes)};
+  }
   // What overlayfs adds is in a directory of its own, beside its scratch space.
-  const bool overlay = layer.space.snapshotter == "overlayfs";
-  const std::string path = absl::StrCat(PathOf(layer, "layers"), overlay ? "/fs" : "");
-  const absl::StatusOr<UniqueFd> tree = OpenFile(path, O_RDONLY | O_DIRECTORY);
-  if (!tree.ok()) return absl::DataLossError(tree.status().message());
-  absl::StatusOr<snapshots::Usage> usage = snapshots::MeasureTree(*tree);
+  const std::string tree = absl::StrCat(path, snapshotter == "overlayfs" ? "/fs" : "");
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd directory, OpenFile(tree, O_RDONLY | O_DIRECTORY));
+  return snapshots::MeasureTree(directory);
+}
+
+}  // namespace
+
+absl::Status LayerCheck::Compare(const Layer& layer, snapshots::Usage& found) const {
+  const std::string path = PathOf(layer, "layers");
+  const absl::StatusOr<snapshots::Usage> usage = MeasureLayer(layer.space.snapshotter, path);
   if (!usage.ok()) return absl::DataLossError(usage.status().message());
   found = *usage;
   if (found.inodes == layer.recorded.inodes && found.size_bytes == layer.recorded.size_bytes) {

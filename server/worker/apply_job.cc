@@ -3,10 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/status/errno_status.h"
@@ -16,7 +18,9 @@
 #include "server/worker/jobs.h"
 #include "server/worker/mount_plan.h"
 #include "server/worker/mounts_of.h"
+#include "snapshotter/erofs/layer_image.h"
 #include "snapshotter/layer/apply.h"
+#include "snapshotter/layer/entry_sink.h"
 #include "snapshotter/layer/tree_writer.h"
 
 namespace berth::worker {
@@ -54,6 +58,28 @@ layer::WhiteoutStyle StyleOf(const MountPlan& plan, v1::ApplyRequest::Marks stan
                                                : layer::WhiteoutStyle::kOverlay;
 }
 
+// `content`: the directory that the image is to show, beside which it lies.
+absl::StatusOr<UniqueFd> OpenImage(const std::string& content, const std::string& name) {
+  if (absl::StrContains(name, '/')) {
+    return absl::InvalidArgumentError("the name of the image is no name of a file");
+  }
+  return OpenFile(absl::StrCat(content.substr(0, content.rfind('/') + 1), name),
+                  O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+}
+
+std::unique_ptr<layer::EntrySink> MakeSink(const v1::ApplyRequest& request, const MountPlan& plan,
+                                           UniqueFd root, BorrowedFd image,
+                                           std::vector<UniqueFd> lowers) {
+  const layer::Below below = request.standalone() == v1::ApplyRequest::NONE
+                                 ? layer::Below::kShown
+                                 : layer::Below::kUnknown;
+  if (image.valid()) {
+    return std::make_unique<erofs::LayerImage>(image, std::move(lowers), below);
+  }
+  return std::make_unique<layer::TreeWriter>(std::move(root), StyleOf(plan, request.standalone()),
+                                             std::move(lowers), below);
+}
+
 }  // namespace
 
 absl::StatusOr<v1::ApplyResponse> RunApply(const v1::ApplyRequest& request,
@@ -75,26 +101,32 @@ absl::StatusOr<v1::ApplyResponse> RunApply(const v1::ApplyRequest& request,
     reach.readable.push_back(lower);
     lowers.push_back(std::move(lower));
   }
-  reach.writable.push_back(root);
+  UniqueFd image;
+  if (request.erofs_image().empty()) {
+    reach.writable.push_back(root);
+  } else {
+    // Open before the thread is confined: nothing else is written then.
+    BERTH_ASSIGN_OR_RETURN(image, OpenImage(plan.layers[0], request.erofs_image()));
+  }
   BERTH_RETURN_IF_ERROR(Confine(reach)) << "confine the worker";
 
-  layer::TreeWriter writer(std::move(root), StyleOf(plan, request.standalone()), std::move(lowers),
-                           request.standalone() == v1::ApplyRequest::NONE ? layer::Below::kShown
-                                                                          : layer::Below::kUnknown);
+  const BorrowedFd written = image.valid() ? BorrowedFd(image) : BorrowedFd(root);
+  const std::unique_ptr<layer::EntrySink> sink =
+      MakeSink(request, plan, std::move(root), image, std::move(lowers));
   layer::ApplyOptions options;
   options.cancelled = &cancelled;
   if (!follows) options.expected = digest;
   FollowSource followed(bytes, progress, request.follow().slot(), cancelled);
   const absl::StatusOr<layer::ApplyResult> result =
-      follows ? layer::ApplyStream(followed, options, writer)
-              : layer::ApplyLayer(bytes, options, writer);
+      follows ? layer::ApplyStream(followed, options, *sink)
+              : layer::ApplyLayer(bytes, options, *sink);
   v1::ApplyResponse response;
-  if (writer.needs_parent()) {
+  if (sink->needs_parent()) {
     response.set_needs_parent(true);
     return response;
   }
   BERTH_RETURN_IF_ERROR(result.status()) << "unpack " << digest.text();
-  if (request.sync() && ::syncfs(writer.root().get()) != 0) {
+  if (request.sync() && ::syncfs(written.get()) != 0) {
     return ErrnoStatus(errno, "syncfs", plan.layers[0]);
   }
   response.set_digest(result->diff_id.text());

@@ -274,7 +274,7 @@ absl::Status DirectorySnapshotter::Commit(absl::string_view name, absl::string_v
     BERTH_ASSIGN_OR_RETURN(commit.usage, Seal(active.directory),
                            _ << "make snapshot \"" << key << "\" durable");
   }
-  BERTH_RETURN_IF_ERROR(database_.Write(
+  const absl::Status committed = database_.Write(
       sqlite::WriteMode::kDurable, [&](sqlite::Connection& connection) -> absl::Status {
         BERTH_ASSIGN_OR_RETURN(const LayerRecord current, table_.Get(connection, key));
         if (current.number != active.number) {
@@ -283,9 +283,14 @@ absl::Status DirectorySnapshotter::Commit(absl::string_view name, absl::string_v
         }
         BERTH_RETURN_IF_ERROR(table_.Commit(connection, commit));
         return RunAlso(options.also, connection);
-      }));
+      });
+  const std::string layer = directories_.LayerPath(active.directory);
+  if (!committed.ok()) {
+    if (active.info.kind == Kind::kActive) format_->Thaw(layer);
+    return committed;
+  }
   // It is committed: what fails here is done when the layer is shown.
-  format_->Settle(directories_.LayerPath(active.directory)).IgnoreError();
+  format_->Settle(layer).IgnoreError();
   return absl::OkStatus();
 }
 

@@ -49,6 +49,8 @@ class LayerFormat {
   virtual absl::StatusOr<std::optional<Usage>> Freeze(const std::string& layer) const {
     return std::nullopt;
   }
+  // After each Freeze that succeeded, one of two. Thaw: there will be no record.
+  virtual void Thaw(const std::string& layer) const {}
   // After the record: drops what the committed form replaces. What a crash leaves is done by Show.
   virtual absl::Status Settle(const std::string& layer) const { return absl::OkStatus(); }
   // Makes a committed layer's content be where MountsOf says. Idempotent.
