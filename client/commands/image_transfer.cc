@@ -14,6 +14,7 @@
 #include "client/attach/terminal.h"
 #include "client/commands/hidden_input.h"
 #include "client/commands/image_pull.h"
+#include "client/commands/listing.h"
 #include "client/commands/transfer_display.h"
 #include "client/commands/verbs.h"
 #include "client/sdk/docker_config.h"
@@ -158,6 +159,73 @@ absl::StatusOr<int> Logout(const LoginArguments& arguments) {
   return kExitOk;
 }
 
+struct QuestionArguments {
+  std::string artifact_type;
+  std::string format;
+  bool plain_http = false;
+  std::string hosts_directory;
+  std::vector<std::string> rest;
+};
+
+absl::StatusOr<int> ListReferrers(const Context& context, const QuestionArguments& arguments) {
+  BERTH_ASSIGN_OR_RETURN(const Format format, ParseFormat(arguments.format));
+  BERTH_ASSIGN_OR_RETURN(const Reference reference, Reference::Parse(arguments.rest[0]));
+  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
+  const auto referrers = RegistryClient(connection)
+                             .ListReferrers(reference.Full(), arguments.artifact_type,
+                                            ReachOf(arguments), LoginsOf(reference.host())(""));
+  BERTH_RETURN_IF_ERROR(ExplainTransfer(referrers.status(), reference.host()));
+  Listing listing;
+  listing.AddColumn("ARTIFACT TYPE", "artifactType", Listing::Fit::kMayBeCut);
+  listing.AddColumn("DIGEST", "digest");
+  listing.AddColumn("SIZE", "size");
+  listing.AddColumn("MEDIA TYPE", "mediaType", Listing::Fit::kMayBeCut);
+  for (const RegistryClient::Referrer& referrer : referrers->list) {
+    listing.AddRow({Cell(referrer.artifact_type), Cell(referrer.digest),
+                    Cell(FormatBytes(referrer.size_bytes), referrer.size_bytes),
+                    Cell(referrer.media_type)});
+  }
+  listing.Print(format);
+  return kExitOk;
+}
+
+absl::StatusOr<int> ListTags(const Context& context, const QuestionArguments& arguments) {
+  BERTH_ASSIGN_OR_RETURN(const Format format, ParseFormat(arguments.format));
+  BERTH_ASSIGN_OR_RETURN(const Reference reference, Reference::Parse(arguments.rest[0]));
+  BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
+  const auto tags =
+      RegistryClient(connection)
+          .ListTags(reference.Full(), ReachOf(arguments), LoginsOf(reference.host())(""));
+  BERTH_RETURN_IF_ERROR(ExplainTransfer(tags.status(), reference.host()));
+  Listing listing;
+  listing.AddColumn("TAG", "tag");
+  for (const std::string& tag : *tags) listing.AddRow({Cell(tag)});
+  listing.Print(format);
+  return kExitOk;
+}
+
+void DescribeQuestions(Command image, const Context& context) {
+  auto arguments = std::make_shared<QuestionArguments>();
+  image
+      .Add("referrers",
+           "List what refers to an image in its registry: signatures, bills of materials")
+      .Option("--artifact-type", arguments->artifact_type, "These alone")
+      .Option("--format", arguments->format, "table or json")
+      .Flag("--plain-http", arguments->plain_http, "Talk to the registry without TLS")
+      .Option("--hosts-dir", arguments->hosts_directory, kHostsDirectoryHelp)
+      .Rest({"IMAGE", 1, 1}, arguments->rest)
+      .Examples("  berth image referrers registry.example/app:1\n")
+      .Do([&context, arguments] { return ListReferrers(context, *arguments); });
+  auto tags = std::make_shared<QuestionArguments>();
+  image.Add("tags", "List the tags of a repository in its registry")
+      .Option("--format", tags->format, "table or json")
+      .Flag("--plain-http", tags->plain_http, "Talk to the registry without TLS")
+      .Option("--hosts-dir", tags->hosts_directory, kHostsDirectoryHelp)
+      .Rest({"REPOSITORY", 1, 1}, tags->rest)
+      .Examples("  berth image tags registry.example/app\n")
+      .Do([&context, tags] { return ListTags(context, *tags); });
+}
+
 void DescribePull(Command command, const Context& context) {
   auto arguments = std::make_shared<TransferArguments>();
   command
@@ -193,6 +261,7 @@ void AddImageTransfer(Command root, Command image, const Context& context) {
   DescribePull(image.Add("pull", "Fetch an image from a registry"), context);
   DescribePush(root.Add("push", "Send an image to a registry"), context);
   DescribePush(image.Add("push", "Send an image to a registry"), context);
+  DescribeQuestions(image, context);
   auto login = std::make_shared<LoginArguments>();
   root.Add("login", "Remember who to be at a registry")
       .Option("-u,--username", login->username, "User name")

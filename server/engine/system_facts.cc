@@ -115,13 +115,17 @@ absl::Status MeasureImages(Engine& engine, const std::string& ns, bool verbose, 
   total.set_size_bytes(static_cast<uint64_t>(usage.content_bytes + usage.unpacked_bytes));
   total.set_reclaimable_bytes(static_cast<uint64_t>(usage.reclaimable_bytes));
   if (!verbose) return absl::OkStatus();
-  BERTH_ASSIGN_OR_RETURN(const auto list, images.List(metadata::Caller{ns}, {}));
+  image::ImageCatalog::ListOptions options;
+  options.measure = image::ImageCatalog::ListOptions::Measure::kShares;
+  BERTH_ASSIGN_OR_RETURN(const auto list, images.List(metadata::Caller{ns}, options));
   for (const image::ImageSummary& image : list) {
     v1::DiskUsageResponse::Item& item = *response.add_image_items();
     item.set_name(image.record.name());
     if (image.resolved.has_value()) item.set_id(image.resolved->id());
-    item.set_size_bytes(
-        static_cast<uint64_t>(image.size.content_bytes + image.size.unpacked_bytes));
+    const int64_t size_bytes = image.size.content_bytes + image.size.unpacked_bytes;
+    item.set_size_bytes(static_cast<uint64_t>(size_bytes));
+    item.set_shared_bytes(static_cast<uint64_t>(image.size.shared_bytes));
+    item.set_unique_bytes(static_cast<uint64_t>(size_bytes - image.size.shared_bytes));
     item.set_uses(static_cast<uint32_t>(image.containers));
     *item.mutable_created_at() = image.record.created_at();
   }

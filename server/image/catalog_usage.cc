@@ -57,6 +57,21 @@ Sizes SnapshotsOf(metadata::SnapshotStore& snapshots, const Caller& caller,
   return sizes;
 }
 
+// `pieces`: of each summary. Several names of one target do not share: they are one image.
+void MeasureShares(const std::vector<Sizes>& pieces, std::vector<ImageSummary>& summaries) {
+  absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> holders;
+  for (size_t i = 0; i < summaries.size(); ++i) {
+    for (const auto& [piece, size] : pieces[i]) {
+      holders[piece].insert(summaries[i].record.target().digest());
+    }
+  }
+  for (size_t i = 0; i < summaries.size(); ++i) {
+    for (const auto& [piece, size] : pieces[i]) {
+      if (holders[piece].size() > 1) summaries[i].size.shared_bytes += size;
+    }
+  }
+}
+
 // How many containers use each target.
 absl::flat_hash_map<std::string, int64_t> CountUsers(
     absl::Span<const ImageRecord> records,
@@ -119,19 +134,29 @@ absl::StatusOr<std::vector<ImageSummary>> ImageCatalog::List(const Caller& calle
   BERTH_ASSIGN_OR_RETURN(const auto containers, stores_.containers.List(caller, {}));
   auto users = CountUsers(records, containers);
   std::vector<ImageSummary> summaries;
+  std::vector<Sizes> pieces;  // of each summary; if shares are asked for
   for (ImageRecord& record : records) {
     ImageSummary summary;
     if (auto image = Resolve(caller, record, options.platform); image.ok()) {
       summary.resolved = *std::move(image);
-      if (options.measure == ListOptions::Measure::kSizes) {
+      if (options.measure != ListOptions::Measure::kNothing) {
         BERTH_ASSIGN_OR_RETURN(summary.size,
                                Measure(caller, *summary.resolved, options.snapshotter));
       }
+    }
+    if (options.measure == ListOptions::Measure::kShares) {
+      Sizes sizes;
+      if (summary.resolved.has_value()) sizes = BlobsOf(*summary.resolved);
+      if (summary.size.unpacked_bytes > 0) {
+        sizes.merge(SnapshotsOf(stores_.snapshots, caller, *summary.resolved, options.snapshotter));
+      }
+      pieces.push_back(std::move(sizes));
     }
     summary.containers = users[record.target().digest()];
     summary.record = std::move(record);
     summaries.push_back(std::move(summary));
   }
+  if (options.measure == ListOptions::Measure::kShares) MeasureShares(pieces, summaries);
   return summaries;
 }
 

@@ -51,6 +51,7 @@ struct ResolvedImage {
 struct ImageSize {
   int64_t content_bytes = 0;   // blobs of the manifest, once each
   int64_t unpacked_bytes = 0;  // snapshots of all its layers; 0 when it is not unpacked
+  int64_t shared_bytes = 0;    // of both, what images of other targets have, too; if asked for
 };
 
 // One manifest of an image, and what of it is here.
@@ -105,7 +106,7 @@ class ImageCatalog {
     std::vector<std::string> filters;  // containerd's, on records
     std::optional<Platform> platform;
     // Measuring reads one record per layer; names alone are cheaper.
-    enum class Measure { kNothing, kSizes } measure = Measure::kSizes;
+    enum class Measure { kNothing, kSizes, kShares } measure = Measure::kSizes;
     std::string snapshotter = "overlayfs";
   };
   absl::StatusOr<std::vector<ImageSummary>> List(const Caller& caller, const ListOptions& options);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -328,14 +329,7 @@ absl::StatusOr<Descriptor> ImportRun::CopyBlob(const ArchiveFile& file,
   if (absl::IsAlreadyExists(writer.status())) return stored;
   BERTH_RETURN_IF_ERROR(writer.status());
   const auto copy = [&]() -> absl::Status {
-    const std::unique_ptr<char[]> buffer(new char[kCopyBytes]);
-    int64_t at = static_cast<int64_t>((*writer)->offset());  // all of it for a shared blob
-    while (at < file.size_bytes) {
-      const size_t piece = std::min<size_t>(kCopyBytes, static_cast<size_t>(file.size_bytes - at));
-      BERTH_RETURN_IF_ERROR(ReadExactly(bytes_, buffer.get(), piece, file.offset + at));
-      BERTH_RETURN_IF_ERROR((*writer)->Write(absl::string_view(buffer.get(), piece)));
-      at += static_cast<int64_t>(piece);
-    }
+    BERTH_RETURN_IF_ERROR(CopyBytes(file, expected, **writer));
     stored.set_digest(expected.empty() ? (*writer)->CurrentDigest() : expected);
     const absl::Status committed = (*writer)->Commit(file.size_bytes, stored.digest(), {}).status();
     if (absl::IsFailedPrecondition(committed)) {
@@ -350,6 +344,39 @@ absl::StatusOr<Descriptor> ImportRun::CopyBlob(const ArchiveFile& file,
     return copied;
   }
   return stored;
+}
+
+absl::Status ImportRun::CopyBytes(const ArchiveFile& file, const std::string& expected,
+                                  content::IngestWriter& writer) {
+  int64_t at = static_cast<int64_t>(writer.offset());  // all of it for a shared blob
+  if (at >= file.size_bytes) return absl::OkStatus();
+  std::shared_ptr<worker::ProgressSlot> slot;
+  if (!expected.empty() && !gates_.empty()) {
+    slot = parts_.worker.LendSlot();
+  }
+  if (slot != nullptr) {
+    // The layer is unpacked behind the copy; what hashes to something else is not committed.
+    BERTH_ASSIGN_OR_RETURN(const std::string upload, writer.FileName());
+    const ImageUnpacker::LayerAccess access = {
+        .upload = upload, .slot = slot->number(), .keep = slot};
+    for (const auto& gate : gates_) gate->SetReadable(expected, access);
+  }
+  // Whatever happens here, who follows must hear of the end.
+  worker::ProgressState end = worker::ProgressState::kFailed;
+  const absl::Cleanup tell = [&] {
+    if (slot != nullptr) slot->End(end);
+  };
+  const auto total = static_cast<uint64_t>(file.size_bytes);
+  const std::unique_ptr<char[]> buffer(new char[kCopyBytes]);
+  while (at < file.size_bytes) {
+    const size_t piece = std::min<size_t>(kCopyBytes, static_cast<size_t>(file.size_bytes - at));
+    BERTH_RETURN_IF_ERROR(ReadExactly(bytes_, buffer.get(), piece, file.offset + at));
+    BERTH_RETURN_IF_ERROR(writer.Write(absl::string_view(buffer.get(), piece)));
+    at += static_cast<int64_t>(piece);
+    if (slot != nullptr) slot->Advance(static_cast<uint64_t>(at), total);
+  }
+  end = worker::ProgressState::kDone;
+  return absl::OkStatus();
 }
 
 void ImportRun::Tell(const char* event, const Descriptor& descriptor) {

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "proto/berth/worker/v1/worker.pb.h"
+#include "server/content/ingest_writer.h"
 #include "server/image/archive_layout.h"
 #include "server/image/image_importer.h"
 #include "server/image/layer_gate.h"
@@ -51,6 +52,9 @@ class ImportRun : public std::enable_shared_from_this<ImportRun> {
   absl::Status StoreLayers();
   // Copies the file into the store as a blob. `expected` empty: whatever it hashes to.
   absl::StatusOr<Descriptor> CopyBlob(const ArchiveFile& file, const std::string& expected);
+  // ... its bytes, which may be unpacked while they come.
+  absl::Status CopyBytes(const ArchiveFile& file, const std::string& expected,
+                         content::IngestWriter& writer);
   absl::StatusOr<std::string> ReadText(const ArchiveFile& file) const;
   absl::StatusOr<std::string> ReadBlobText(const Descriptor& descriptor) const;
   bool IsWanted(const Platform& platform) const;

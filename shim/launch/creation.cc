@@ -298,6 +298,13 @@ absl::Status Creation::MakeIdMaps() {
     init_->id_maps[i] = ns.get();
     opened_.push_back(std::move(ns));
   }
+  for (rootfs::PreparedMount& mount : init_->rootfs_mounts) {
+    if (mount.uid_mappings.empty()) continue;
+    BERTH_ASSIGN_OR_RETURN(UniqueFd ns, MakeUserNamespace(mount.uid_mappings, mount.gid_mappings),
+                           _ << "the root filesystem's maps of ids");
+    mount.id_map = ns.get();
+    opened_.push_back(std::move(ns));
+  }
   return absl::OkStatus();
 }
 

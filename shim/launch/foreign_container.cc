@@ -200,6 +200,13 @@ void ForeignContainer::Create(CreateOptions options, Done done) {
                       0600, Durability::kUnsynced));
     if (!ours) return absl::OkStatus();
     BERTH_ASSIGN_OR_RETURN(auto mounts, rootfs::PrepareRootfs(options.rootfs_mounts));
+    for (const rootfs::PreparedMount& mount : mounts) {
+      // The mapped layers would have to lie over the host's own.
+      if (mount.uid_mappings.empty()) continue;
+      return absl::UnimplementedError(
+          "a root filesystem whose layers are shown by maps of ids needs the native runtime; make "
+          "the snapshot without the labels containerd.io/snapshot/uidmapping and gidmapping");
+    }
     mounted_ = true;
     mounter_ = std::make_unique<StatusChild>(loop_, "mount the root filesystem");
     return mounter_->Start([&] { return MountOnHost(mounts, rootfs_); },

@@ -8,15 +8,18 @@
 #include <algorithm>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
 #include "base/os/mount_words.h"
+#include "base/status/status_macros.h"
 #include "shim/init/raw_open.h"
 #include "shim/rootfs/inside.h"
 #include "shim/rootfs/mount_api.h"
+#include "shim/rootfs/root_switch.h"
 
 namespace berth::rootfs {
 namespace {
@@ -55,6 +58,64 @@ void Sort(absl::string_view option, PreparedMount& mount, std::vector<std::strin
     return;
   }
   if (!option.empty() && !ForTheRuntime(option)) data.emplace_back(option);
+}
+
+// Takes uidmap= and gidmap= out of the options: "INSIDE:HOST:SIZE", several with commas between.
+absl::Status TakeMaps(std::vector<std::string>& data, PreparedMount& mount) {
+  std::vector<std::string> rest;
+  for (std::string& option : data) {
+    absl::string_view value = option;
+    std::vector<spec::IdMapping>* maps = nullptr;
+    if (absl::ConsumePrefix(&value, "uidmap=")) maps = &mount.uid_mappings;
+    if (absl::ConsumePrefix(&value, "gidmap=")) maps = &mount.gid_mappings;
+    if (maps == nullptr) {
+      rest.push_back(std::move(option));
+      continue;
+    }
+    for (const absl::string_view piece : absl::StrSplit(value, ',')) {
+      const std::vector<absl::string_view> numbers = absl::StrSplit(piece, ':');
+      spec::IdMapping map;
+      if (numbers.size() != 3 || !absl::SimpleAtoi(numbers[0], &map.container_id) ||
+          !absl::SimpleAtoi(numbers[1], &map.host_id) || !absl::SimpleAtoi(numbers[2], &map.size)) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("rootfs mount option \"", option, "\": the map must be INSIDE:HOST:SIZE"));
+      }
+      maps->push_back(map);
+    }
+  }
+  data = std::move(rest);
+  if (mount.uid_mappings.empty() != mount.gid_mappings.empty()) {
+    return absl::InvalidArgumentError("rootfs mount: uidmap= and gidmap= belong together");
+  }
+  if (mount.uid_mappings.empty() || mount.type != "overlay") return absl::OkStatus();
+  for (absl::string_view option : data) {
+    if (!absl::ConsumePrefix(&option, "lowerdir=")) continue;
+    for (const absl::string_view path : absl::StrSplit(option, ':')) {
+      mount.lowers.emplace_back(path);
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Covers the directory, in this mount namespace alone, with itself as the maps show it.
+void CoverById(init::Reporter& report, const std::string& source, const char* place, int id_map) {
+  const int tree = OpenTree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE);
+  if (tree < 0) report.Fail(errno, "open the layer", source);
+  Attributes attributes;
+  attributes.set = MOUNT_ATTR_IDMAP;
+  attributes.user_namespace = static_cast<uint64_t>(id_map);
+  if (SetAttributes(tree, attributes, Reach::kMount) != 0) {
+    const int error = errno;
+    report.FailFormat(error, "map the ids of the layer \"%.300s\": %s (errno %d)%s", source.c_str(),
+                      ::strerrordesc_np(error), error,
+                      error == EINVAL ? ": its filesystem cannot be id-mapped on this kernel; make "
+                                        "the snapshot without maps"
+                                      : "");
+  }
+  const int at = RawOpen(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (at < 0 || AttachMount(tree, at) != 0) report.Fail(errno, "attach the mapped layer", source);
+  ::close(at);
+  ::close(tree);
 }
 
 // The longest directory, ending before a "/", that all absolute paths in overlay's options share.
@@ -161,6 +222,7 @@ absl::StatusOr<std::vector<PreparedMount>> PrepareRootfs(const std::vector<Rootf
     out.target = mount.target;
     std::vector<std::string> data;
     for (const std::string& option : mount.options) Sort(option, out, data);
+    BERTH_RETURN_IF_ERROR(TakeMaps(data, out));
     if (mount.type == "bind" && (out.flags & MS_BIND) == 0) out.flags |= MS_BIND;
     out.data = absl::StrJoin(data, ",");
     if (out.data.size() > kMaxData && mount.type == "overlay") {
@@ -198,10 +260,16 @@ void MountRootfs(init::Reporter& report, const std::vector<PreparedMount>& mount
     if (!mount.working_directory.empty() && ::chdir(mount.working_directory.c_str()) != 0) {
       report.Fail(errno, "enter", mount.working_directory);
     }
+    for (const std::string& lower : mount.lowers) {
+      SetParentPropagation(report, lower, MS_PRIVATE);
+      CoverById(report, lower, lower.c_str(), mount.id_map);
+    }
     const bool bind = (mount.flags & MS_BIND) != 0;
     const unsigned long first_flags = bind ? mount.flags & (MS_BIND | MS_REC) : mount.flags;
     if (!mount.pieces.empty()) {
       MountByPieces(report, mount, target);
+    } else if (bind && mount.id_map >= 0) {
+      CoverById(report, mount.source, target, mount.id_map);
     } else if (::mount(mount.source.c_str(), target, mount.type.c_str(), first_flags,
                        mount.data.c_str()) != 0) {
       const int error = errno;

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "shim/init/reporter.h"
+#include "shim/spec/launch_plan.h"
 
 namespace berth::rootfs {
 
@@ -34,9 +35,16 @@ struct PreparedMount {
   // Options that do not fit even then go to fsconfig one by one, "key=value" (Linux 6.7 for
   // overlay's "lowerdir+").
   std::vector<std::string> pieces;
+  // Of a root for a user namespace: the layers below (or the bind's source) are shown by these
+  // maps. Whoever mounts makes the namespace that has them.
+  std::vector<spec::IdMapping> uid_mappings;
+  std::vector<spec::IdMapping> gid_mappings;
+  std::vector<std::string> lowers;  // of an overlay with maps
+  int id_map = -1;                  // borrowed: the user namespace with the maps
 };
 
-// Errors: INVALID_ARGUMENT when options do not fit one page and cannot be given one by one.
+// Errors: INVALID_ARGUMENT when options do not fit one page and cannot be given one by one, or the
+// maps of ids are none.
 absl::StatusOr<std::vector<PreparedMount>> PrepareRootfs(const std::vector<RootfsMount>& mounts);
 
 // Makes the mounts at `root`. For the child after clone3; `working_directory` of the child is "/".

@@ -28,7 +28,7 @@ absl::StatusOr<std::unique_ptr<Snapshotter>> OpenErofsSnapshotter(const ErofsOpt
   return DirectorySnapshotter::Open(
       Snapshotter::Description{.name = "erofs",
                                .root = options.root,
-                               .capabilities = {"rebase"},
+                               .capabilities = {"rebase", "remap-ids"},
                                .marks = Snapshotter::Description::Marks::kTrusted,
                                .image = ErofsFormat::kImage},
       database, std::make_unique<ErofsFormat>(std::move(mount_options)));

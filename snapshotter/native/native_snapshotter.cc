@@ -24,7 +24,8 @@ class NativeFormat final : public LayerFormat {
   bool ViewNeedsDirectory() const override { return false; }
   bool CanRebase() const override { return false; }
 
-  absl::Status Fill(BorrowedFd directory, Kind kind, BorrowedFd parent) const override {
+  absl::Status Fill(BorrowedFd directory, Kind kind, BorrowedFd parent,
+                    const Labels& labels) const override {
     if (parent.valid()) return CopyTree(parent, directory);
     if (::fchmod(directory.get(), 0755) != 0) return ErrnoStatus(errno, "chmod");
     return absl::OkStatus();

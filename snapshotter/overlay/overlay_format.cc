@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,7 @@
 #include "base/os/fd_factories.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "snapshotter/overlay/id_maps.h"
 
 namespace berth::snapshots {
 namespace {
@@ -43,18 +45,49 @@ absl::Status InheritRoot(BorrowedFd directory, BorrowedFd parent) {
   return absl::OkStatus();
 }
 
+absl::Status GiveToNamespace(BorrowedFd directory, const IdMaps& maps) {
+  struct stat info;
+  if (::fstatat(directory.get(), OverlayFormat::kContent, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    return ErrnoStatus(errno, "stat", OverlayFormat::kContent);
+  }
+  BERTH_ASSIGN_OR_RETURN(const uid_t uid, maps.HostUser(info.st_uid));
+  BERTH_ASSIGN_OR_RETURN(const gid_t gid, maps.HostGroup(info.st_gid));
+  if (::fchownat(directory.get(), OverlayFormat::kContent, uid, gid, AT_SYMLINK_NOFOLLOW) != 0) {
+    return ErrnoStatus(errno, "chown", OverlayFormat::kContent);
+  }
+  // chown takes the setuid bits away.
+  if (::fchmodat(directory.get(), OverlayFormat::kContent, info.st_mode & 07777, 0) != 0) {
+    return ErrnoStatus(errno, "chmod", OverlayFormat::kContent);
+  }
+  return absl::OkStatus();
+}
+
+// Nothing when there are none, or no layers below that they could concern.
+void AddMaps(const LayerStack& stack, std::vector<std::string>& options) {
+  const auto uids = stack.labels.find(kUserMapLabel);
+  const auto gids = stack.labels.find(kGroupMapLabel);
+  if (uids == stack.labels.end() || gids == stack.labels.end()) return;
+  options.push_back(absl::StrCat("uidmap=", uids->second));
+  options.push_back(absl::StrCat("gidmap=", gids->second));
+}
+
 }  // namespace
 
 std::string OverlayFormat::ContentPath(const std::string& layer) {
   return absl::StrCat(layer, "/", kContent);
 }
 
-absl::Status OverlayFormat::Fill(BorrowedFd directory, Kind kind, BorrowedFd parent) const {
+absl::Status OverlayFormat::Fill(BorrowedFd directory, Kind kind, BorrowedFd parent,
+                                 const Labels& labels) const {
   BERTH_RETURN_IF_ERROR(Make(directory, kContent, 0755));
   if (kind == Kind::kActive) {
     BERTH_RETURN_IF_ERROR(Make(directory, kWork, 0711));
   }
-  return parent.valid() ? InheritRoot(directory, parent) : absl::OkStatus();
+  if (parent.valid()) {
+    BERTH_RETURN_IF_ERROR(InheritRoot(directory, parent));
+  }
+  BERTH_ASSIGN_OR_RETURN(const std::optional<IdMaps> maps, IdMaps::FromLabels(labels));
+  return maps.has_value() ? GiveToNamespace(directory, *maps) : absl::OkStatus();
 }
 
 absl::StatusOr<UniqueFd> OverlayFormat::OpenContent(BorrowedFd directory) const {
@@ -68,9 +101,12 @@ std::vector<Mount> OverlayFormat::MountsOf(const LayerStack& stack) const {
     return {BindMount(ContentPath(stack.path), is_view ? "ro" : "rw")};
   }
   if (is_view && stack.ancestors.size() == 1) {
-    return {BindMount(ContentPath(stack.ancestors.front()), "ro")};
+    Mount mount = BindMount(ContentPath(stack.ancestors.front()), "ro");
+    AddMaps(stack, mount.options);
+    return {std::move(mount)};
   }
   std::vector<std::string> options = options_;
+  AddMaps(stack, options);
   if (!is_view) {
     options.push_back(absl::StrCat("workdir=", stack.path, "/", kWork));
     options.push_back(absl::StrCat("upperdir=", ContentPath(stack.path)));

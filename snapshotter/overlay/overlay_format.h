@@ -1,5 +1,9 @@
 // Layers that overlayfs stacks: fs/ is what a layer adds, work/ overlayfs's scratch space.
 //
+// A snapshot with the labels containerd.io/snapshot/{uid,gid}mapping ("0:100000:65536") is for a
+// user namespace: its own root belongs to the namespace's, and its mounts say with uidmap= and
+// gidmap= that whoever makes them must show the layers below by these maps.
+//
 // Immutable. Owned by DirectorySnapshotter.
 #ifndef BERTH_SNAPSHOTTER_OVERLAY_OVERLAY_FORMAT_H_
 #define BERTH_SNAPSHOTTER_OVERLAY_OVERLAY_FORMAT_H_
@@ -26,7 +30,8 @@ class OverlayFormat : public LayerFormat {
 
   bool ViewNeedsDirectory() const override { return false; }
   bool CanRebase() const override { return true; }
-  absl::Status Fill(BorrowedFd directory, Kind kind, BorrowedFd parent) const override;
+  absl::Status Fill(BorrowedFd directory, Kind kind, BorrowedFd parent,
+                    const Labels& labels) const override;
   absl::StatusOr<UniqueFd> OpenContent(BorrowedFd directory) const override;
   std::vector<Mount> MountsOf(const LayerStack& stack) const override;
 

@@ -31,7 +31,7 @@ absl::StatusOr<std::unique_ptr<Snapshotter>> OpenOverlaySnapshotter(const Overla
   return DirectorySnapshotter::Open(
       Snapshotter::Description{.name = "overlayfs",
                                .root = options.root,
-                               .capabilities = {"rebase"},
+                               .capabilities = {"rebase", "remap-ids"},
                                .marks = has_user_marks ? Marks::kUser : Marks::kTrusted},
       database, std::make_unique<OverlayFormat>(std::move(mount_options)));
 }

@@ -1,8 +1,12 @@
 #include "snapshotter/overlay/overlay_snapshotter.h"
 
+#include <sys/stat.h>
+
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "snapshotter/suite/fixture.h"
@@ -11,6 +15,7 @@
 namespace berth::snapshots {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::StartsWith;
 
@@ -89,6 +94,41 @@ TEST_F(OverlayMountsTest, LayersAreListedFromTheTop) {
   const auto view = snapshotter_->View("view", "two", {});
   ASSERT_TRUE(view.ok()) << view.status();
   EXPECT_THAT(view->front().options, ElementsAre("index=off", mount.options[3]));
+}
+
+TEST_F(OverlayMountsTest, MapsOfIdsAreSaidByTheMountsAndOwnTheRoot) {
+  const Labels labels = {{"containerd.io/snapshot/uidmapping", "0:100000:65536"},
+                         {"containerd.io/snapshot/gidmapping", "0:200000:1,1:300000:10"}};
+  const auto active = snapshotter_->Prepare("key", "one", {.labels = labels});
+  ASSERT_TRUE(active.ok()) << active.status();
+  const std::vector<std::string>& options = active->front().options;
+  EXPECT_THAT(options, Contains("uidmap=0:100000:65536"));
+  EXPECT_THAT(options, Contains("gidmap=0:200000:1,1:300000:10"));
+  for (absl::string_view option : options) {
+    if (!absl::ConsumePrefix(&option, "upperdir=")) continue;
+    struct stat info;
+    ASSERT_EQ(::stat(std::string(option).c_str(), &info), 0);
+    EXPECT_EQ(info.st_uid, 100000u);
+    EXPECT_EQ(info.st_gid, 200000u);
+  }
+  const auto view = snapshotter_->View("view", "one", {.labels = labels});
+  ASSERT_TRUE(view.ok()) << view.status();
+  EXPECT_THAT(view->front().options, Contains("uidmap=0:100000:65536"));
+}
+
+TEST_F(OverlayMountsTest, MapsOfIdsThatAreNoneAreRefused) {
+  const char* const kUid = "containerd.io/snapshot/uidmapping";
+  const char* const kGid = "containerd.io/snapshot/gidmapping";
+  const Labels wrong[] = {{{kUid, "0:1:1"}},
+                          {{kUid, "0:1"}, {kGid, "0:1:1"}},
+                          {{kUid, "0:1:0"}, {kGid, "0:1:1"}},
+                          {{kUid, "0:4294967295:2"}, {kGid, "0:1:1"}},
+                          {{kUid, "5:1:10"}, {kGid, "0:1:1"}}};  // lacks the root's owner
+  for (const Labels& labels : wrong) {
+    EXPECT_EQ(snapshotter_->Prepare("key", "one", {.labels = labels}).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << labels.begin()->second;
+  }
 }
 
 TEST(OverlaySnapshotterTest, ARootOnAnOverlayIsRefusedWithTheReason) {

@@ -85,7 +85,8 @@ absl::Status DirectorySnapshotter::RecoverDirectory(const Stack& stack) {
   if (stack.record.info.kind != Kind::kCommitted) {
     // Its making is less durable than its record; nobody can have kept anything in it.
     const std::string parent = stack.ancestors.empty() ? "" : stack.ancestors.front();
-    if (MakeDirectory(id, stack.record.info.kind, parent).ok()) return absl::OkStatus();
+    const Info& info = stack.record.info;
+    if (MakeDirectory(id, info.kind, parent, info.labels).ok()) return absl::OkStatus();
   }
   lost_.insert(id);
   return absl::OkStatus();
@@ -139,6 +140,7 @@ absl::StatusOr<Usage> DirectorySnapshotter::GetUsage(absl::string_view key) {
 absl::StatusOr<std::vector<Mount>> DirectorySnapshotter::MountsOf(const Stack& stack) const {
   LayerStack layers;
   layers.kind = stack.record.info.kind;
+  layers.labels = stack.record.info.labels;
   const std::string& own = stack.record.directory;
   if (!own.empty()) layers.path = directories_.LayerPath(own);
   for (const std::string& id : stack.ancestors) {
@@ -178,14 +180,15 @@ absl::StatusOr<std::vector<Mount>> DirectorySnapshotter::Mounts(absl::string_vie
 }
 
 absl::Status DirectorySnapshotter::MakeDirectory(const std::string& id, Kind kind,
-                                                 const std::string& parent_id) {
+                                                 const std::string& parent_id,
+                                                 const Labels& labels) {
   UniqueFd parent;
   if (!parent_id.empty()) {
     BERTH_ASSIGN_OR_RETURN(parent, directories_.OpenLayer(parent_id), _ << "parent");
     BERTH_RETURN_IF_ERROR(format_->Show(directories_.LayerPath(parent_id))) << "parent";
   }
   BERTH_ASSIGN_OR_RETURN(LayerDirectories::Staged staged, directories_.Stage(id));
-  BERTH_RETURN_IF_ERROR(format_->Fill(staged.directory(), kind, parent));
+  BERTH_RETURN_IF_ERROR(format_->Fill(staged.directory(), kind, parent, labels));
   return staged.Publish();
 }
 
@@ -212,7 +215,7 @@ absl::StatusOr<std::vector<Mount>> DirectorySnapshotter::Create(Kind kind, absl:
   std::string id;
   if (kind == Kind::kActive || parent.empty() || format_->ViewNeedsDirectory()) {
     id = LayerDirectories::NewId();
-    BERTH_RETURN_IF_ERROR(MakeDirectory(id, kind, parent_directory))
+    BERTH_RETURN_IF_ERROR(MakeDirectory(id, kind, parent_directory, options.labels))
         << "prepare the directory of snapshot \"" << key << "\"";
   }
   Stack stack;

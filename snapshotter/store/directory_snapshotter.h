@@ -68,7 +68,8 @@ class DirectorySnapshotter final : public Snapshotter {
   absl::StatusOr<std::vector<Mount>> Create(Kind kind, absl::string_view key,
                                             absl::string_view parent, const CreateOptions& options);
   // Makes and publishes a directory with the id `id`.
-  absl::Status MakeDirectory(const std::string& id, Kind kind, const std::string& parent_id);
+  absl::Status MakeDirectory(const std::string& id, Kind kind, const std::string& parent_id,
+                             const Labels& labels);
   // Removes a published directory that got no record.
   void Abandon(const std::string& id);
   absl::StatusOr<Usage> Measure(const std::string& id);

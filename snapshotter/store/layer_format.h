@@ -21,6 +21,7 @@ struct LayerStack {
   Kind kind = Kind::kActive;
   std::string path;                    // its own; empty for a view without one
   std::vector<std::string> ancestors;  // the parent first
+  Labels labels;                       // of the snapshot
 };
 
 class LayerFormat {
@@ -33,7 +34,8 @@ class LayerFormat {
   virtual bool CanRebase() const = 0;
 
   // Fills the new directory of a snapshot; `parent` is invalid when there is none. Blocks.
-  virtual absl::Status Fill(BorrowedFd directory, Kind kind, BorrowedFd parent) const = 0;
+  virtual absl::Status Fill(BorrowedFd directory, Kind kind, BorrowedFd parent,
+                            const Labels& labels) const = 0;
 
   // The part of a layer's directory that is its content.
   virtual absl::StatusOr<UniqueFd> OpenContent(BorrowedFd directory) const = 0;

@@ -414,6 +414,20 @@ class ImageArchivesTest(BerthTest):
             self.assertGreater(row["shared"], 400000)
         self.assertEqual((rows["a:1"]["containers"], rows["b:1"]["containers"]), (1, 0))
         self.assertEqual(rows["a:1"]["shared"], rows["b:1"]["shared"])
+        # Docker's form of the same; another name of an image shares nothing with it.
+        self.daemon.berth("tag", "df/a:1", "df/a:again")
+        table = self.daemon.berth("system", "df", "-v").stdout.split("\n\n")[1].splitlines()
+        cells = {tuple(line.split()[:2]): line.split() for line in table[1:]}
+        self.assertEqual(sorted(key for key in cells if key[0].endswith(("df/a", "df/b"))), sorted(
+            key for key in cells))
+        for name, row in (("a", "a:1"), ("b", "b:1")):
+            line = [line for key, line in cells.items() if key[0].endswith("df/" + name) and key[1] == "1"][0]
+            sizes = [cell for cell in line if cell.endswith("B")]
+            self.assertEqual(len(sizes), 3, line)
+            for cell, wanted in zip(sizes, (rows[row]["size"], rows[row]["shared"], rows[row]["unique"])):
+                shown = float(cell[:-2]) * {"kB": 1e3, "MB": 1e6}[cell[-2:]]
+                self.assertAlmostEqual(shown / wanted, 1, delta=0.02, msg=line)
+        self.daemon.berth("rmi", "df/a:again")
         text = self.daemon.berth("image", "df").stdout
         self.assertRegex(text, r"Together [0-9.]+\w+, of which [0-9.]+\w+ are no container's")
         self.daemon.remove_everything()

@@ -49,6 +49,46 @@ class Layer:
         return self.buffer.getvalue()
 
 
+def machine_layers(total_bytes, count):
+    """Files of this machine (its packages'), spread over the layers in the order of their paths."""
+    per_layer = total_bytes // count
+    layers, size, seen = [], 0, set()
+    buffer = io.BytesIO()
+    tar = tarfile.open(fileobj=buffer, mode="w")
+
+    def parents(path):
+        parts = path.split("/")
+        for i in range(1, len(parts)):
+            name = "/".join(parts[:i])
+            if (len(layers), name) not in seen:
+                seen.add((len(layers), name))
+                info = tarfile.TarInfo(name)
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(info)
+    for root, directories, files in os.walk("/usr"):
+        directories.sort()
+        for name in sorted(files):
+            path = os.path.join(root, name)
+            if os.path.islink(path) or not os.path.isfile(path) or os.path.getsize(path) > (32 << 20):
+                continue
+            parents(path[1:])
+            info = tarfile.TarInfo(path[1:])
+            info.mode = 0o755 if os.access(path, os.X_OK) else 0o644
+            with open(path, "rb") as file:
+                data = file.read()
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+            size += info.size
+            if size >= per_layer:
+                tar.close()
+                layers.append(buffer.getvalue())
+                if len(layers) == count:
+                    return layers
+                buffer, size = io.BytesIO(), 0
+                tar = tarfile.open(fileobj=buffer, mode="w")
+    raise RuntimeError("this machine's /usr holds less than %d bytes" % total_bytes)
+
+
 def sha(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 

@@ -112,6 +112,10 @@ class ProgressSlot::Pool {
 
 ProgressSlot::~ProgressSlot() { pool_->GiveBack(number_); }
 Progress ProgressSlot::Read() const { return (*pool_->table())->Read(number_); }
+void ProgressSlot::Advance(uint64_t offset, uint64_t total) const {
+  (*pool_->table())->Advance(number_, offset, total);
+}
+void ProgressSlot::End(ProgressState state) const { (*pool_->table())->End(number_, state); }
 
 // One kind of worker. Loop-only but for construction.
 class WorkerClient::Impl : public std::enable_shared_from_this<Impl> {

@@ -42,6 +42,9 @@ class ProgressSlot {
   uint32_t number() const { return number_; }
   // How far the job is. Never blocks.
   Progress Read() const;
+  // Of what berthd itself writes: of a job, the worker and the job's end say it. Never block.
+  void Advance(uint64_t offset, uint64_t total) const;
+  void End(ProgressState state) const;
 
  private:
   friend class WorkerClient;
@@ -89,7 +92,7 @@ class WorkerClient {
   uint64_t Referrers(v1::ReferrersRequest request, Done<v1::ReferrersResponse> done);
   uint64_t Tags(v1::TagsRequest request, Done<v1::TagsResponse> done);
   uint64_t CheckLogin(v1::CheckLoginRequest request, Done<v1::CheckLoginResponse> done);
-  // A slot for one Fetch or Push. While that Fetch runs, an Apply may follow it (request.upload and
+  // A slot for one Fetch or Push, or for an upload that berthd writes. While that Fetch runs, an Apply may follow it (request.upload and
   // slot number in ApplyRequest.follow) and unpacks the bytes as they come: start the Fetch first,
   // keep the slot until both have ended, and use what Apply says only if the Fetch succeeded.
   // Null when all are lent: do without.
