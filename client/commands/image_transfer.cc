@@ -19,6 +19,7 @@
 #include "client/commands/verbs.h"
 #include "client/sdk/docker_config.h"
 #include "client/sdk/image_reader.h"
+#include "client/sdk/quantities.h"
 #include "client/sdk/registry_client.h"
 #include "client/sdk/transfer_client.h"
 
@@ -161,7 +162,7 @@ absl::StatusOr<int> Logout(const LoginArguments& arguments) {
 
 struct QuestionArguments {
   std::string artifact_type;
-  std::string format;
+  std::string format = "table";
   bool plain_http = false;
   std::string hosts_directory;
   std::vector<std::string> rest;

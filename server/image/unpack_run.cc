@@ -54,6 +54,12 @@ void UnpackRun::Begin() {
 absl::Status UnpackRun::PrepareRun() {
   const ResolvedImage& image = task_.image;
   const std::vector<std::string>& diff_ids = image.config.diff_ids;
+  const std::string& config_type = image.config_descriptor.media_type();
+  if (config_type != kOciConfig && config_type != kDockerConfig && diff_ids.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(image.name, " is no container image but an artifact (", config_type,
+                     "): it can be stored and copied, not unpacked or run"));
+  }
   if (diff_ids.size() != image.layers.size()) {
     return absl::InvalidArgumentError(absl::StrCat("image ", image.name, ": the manifest has ",
                                                    image.layers.size(), " layers, the config ",

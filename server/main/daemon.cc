@@ -163,6 +163,7 @@ absl::Status Daemon::Parts::StartTasks(DaemonInheritance& inheritance) {
                                                     .nofile = inheritance.nofile,
                                                     .ttrpc_listener = std::move(listener),
                                                     .containers = storage_->containers(),
+                                                    .snapshots = storage_->snapshots(),
                                                     .exchange = *exchange_,
                                                     .log = log_}));
   return absl::OkStatus();

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status/status_macros.h"
 #include "server/main/program_path.h"
@@ -12,6 +13,8 @@
 namespace berth {
 namespace {
 
+constexpr const char* kMapLabels[] = {"containerd.io/snapshot/uidmapping",
+                                      "containerd.io/snapshot/gidmapping"};
 constexpr char kDefaultSearchPath[] =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -22,6 +25,26 @@ std::string SearchPath() {
 
 bool IsDebugging(const Config& config) {
   return config.debug.level == "debug" || config.debug.level == "trace";
+}
+
+// The record of a container; in a user namespace its labels have the maps of ids that its snapshot
+// is for.
+absl::StatusOr<metadata::ContainerStore::Container> FindWithMaps(
+    metadata::ContainerStore& containers, metadata::SnapshotStore& snapshots, const std::string& ns,
+    const std::string& id) {
+  BERTH_ASSIGN_OR_RETURN(metadata::ContainerStore::Container container,
+                         containers.Get({.ns = ns}, id));
+  // Most have no maps, and are not to wait for one more record.
+  if (!absl::StrContains(container.spec().value(), "uidMappings")) return container;
+  for (const char* const label : kMapLabels) container.mutable_labels()->erase(label);
+  const auto snapshot =
+      snapshots.Stat({.ns = ns}, container.snapshotter(), container.snapshot_key());
+  if (!snapshot.ok()) return container;  // a root of the client's own
+  for (const char* const label : kMapLabels) {
+    const auto map = snapshot->labels().find(label);
+    if (map != snapshot->labels().end()) (*container.mutable_labels())[label] = map->second;
+  }
+  return container;
 }
 
 }  // namespace
@@ -61,10 +84,11 @@ absl::StatusOr<std::unique_ptr<TaskEngine>> TaskEngine::Start(Inputs inputs) {
   options.supervisor.shutdown_timeout = config.timeouts.shim_shutdown;
   options.supervisor.reconciler.delete_timeout = config.timeouts.shim_cleanup;
   metadata::ContainerStore& containers = inputs.containers;
+  metadata::SnapshotStore& snapshots = inputs.snapshots;
   engine->tasks_ = std::make_unique<TaskManager>(
       engine->loop_->loop(), engine->executor_,
-      [&containers](const std::string& ns, const std::string& id) {
-        return containers.Get({.ns = ns}, id);
+      [&containers, &snapshots](const std::string& ns, const std::string& id) {
+        return FindWithMaps(containers, snapshots, ns, id);
       },
       *engine->launcher_, inputs.exchange, inputs.log, std::move(options));
   BERTH_RETURN_IF_ERROR(engine->tasks_->Adopt()) << "take over running containers";

@@ -20,6 +20,7 @@
 #include "server/events/exchange.h"
 #include "server/main/config.h"
 #include "server/metadata/container_store.h"
+#include "server/metadata/snapshot_store.h"
 #include "server/task/loop_thread.h"
 #include "server/task/shim_binary.h"
 #include "server/task/shim_launcher.h"
@@ -34,6 +35,7 @@ class TaskEngine {
     struct rlimit nofile;     // what containers get
     UniqueFd ttrpc_listener;  // where shims report
     metadata::ContainerStore& containers;
+    metadata::SnapshotStore& snapshots;
     Exchange& exchange;
     const Logger& log;
   };

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <optional>
 #include <utility>
+#include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
@@ -22,6 +24,8 @@ namespace berth {
 namespace {
 
 constexpr size_t kLogTailBytes = 1024;
+constexpr char kSnapshotUserMap[] = "containerd.io/snapshot/uidmapping";
+constexpr char kSnapshotGroupMap[] = "containerd.io/snapshot/gidmapping";
 
 // The options that the shim gets: the call's, else the record's.
 const google::protobuf::Any& ChooseOptions(
@@ -41,6 +45,24 @@ bool AsksForRestore(const TaskCreator::Request& request) {
          options.ParseFromString(request.options().value()) && !options.criu_image_path().empty();
 }
 
+// The maps of ids that a container's snapshot is for, as options that shims know.
+std::vector<std::string> MapsOf(const containerd::services::containers::v1::Container& container) {
+  const auto users = container.labels().find(kSnapshotUserMap);
+  const auto groups = container.labels().find(kSnapshotGroupMap);
+  if (users == container.labels().end() || groups == container.labels().end()) return {};
+  return {absl::StrCat("uidmap=", users->second), absl::StrCat("gidmap=", groups->second)};
+}
+
+// The layers below the container's own are mapped; its own files have the namespace's owners.
+void AddMaps(const std::vector<std::string>& maps, TaskCreator::Request& request) {
+  if (maps.empty()) return;
+  for (auto& mount : *request.mutable_rootfs()) {
+    const bool reads_only = absl::c_linear_search(mount.options(), "ro");
+    if (mount.type() != "overlay" && !(mount.type() == "bind" && reads_only)) continue;
+    for (const std::string& map : maps) mount.add_options(map);
+  }
+}
+
 // The last words of a shim that ended, for the error.
 std::string LastWords(const std::string& bundle) {
   const auto log = ReadFile(absl::StrCat(bundle, "/shim.log"), 1u << 20);
@@ -57,6 +79,7 @@ struct TaskCreator::Prepared {
   std::string foreign_binary;  // or this one is to be started
   google::protobuf::Any options;
   std::optional<shim::v1::SetPolicyRequest> policy;  // by the container's labels
+  std::vector<std::string> maps;                     // options for the root's mounts
 };
 
 struct TaskCreator::Job {
@@ -150,6 +173,7 @@ absl::StatusOr<TaskCreator::Prepared> TaskCreator::Prepare(const TaskKey& key,
   prepared.options = ChooseOptions(request, container);
   prepared.foreign_binary = runtime.shim_binary;
   prepared.policy = PolicyOfLabels(container.labels());
+  prepared.maps = MapsOf(container);
   BundleContents contents;
   contents.config_json = container.spec().value();
   contents.options = prepared.options;
@@ -179,6 +203,7 @@ void TaskCreator::OnPrepared(const JobPtr& job, absl::StatusOr<Prepared> prepare
   }
   job->options = std::move(prepared->options);
   job->policy = std::move(prepared->policy);
+  AddMaps(prepared->maps, job->request);
   if (!prepared->foreign_binary.empty()) {
     job->task->set_foreign_binary(prepared->foreign_binary);
     return StartForeign(job, prepared->foreign_binary);

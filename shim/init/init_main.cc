@@ -52,6 +52,7 @@ void KeepOnlyThePlans(const InitPlan& plan) {
   for (int fd : plan.process.stdio) add(fd);
   for (int fd : plan.process.preserved) add(fd);
   for (int fd : plan.id_maps) add(fd);
+  for (const rootfs::PreparedMount& mount : plan.rootfs_mounts) add(mount.id_map);
   for (const JoinedNamespace& ns : plan.joined) add(ns.fd);
   CloseAllBut(keep, count);
 }

@@ -62,15 +62,6 @@ absl::Status GiveToNamespace(BorrowedFd directory, const IdMaps& maps) {
   return absl::OkStatus();
 }
 
-// Nothing when there are none, or no layers below that they could concern.
-void AddMaps(const LayerStack& stack, std::vector<std::string>& options) {
-  const auto uids = stack.labels.find(kUserMapLabel);
-  const auto gids = stack.labels.find(kGroupMapLabel);
-  if (uids == stack.labels.end() || gids == stack.labels.end()) return;
-  options.push_back(absl::StrCat("uidmap=", uids->second));
-  options.push_back(absl::StrCat("gidmap=", gids->second));
-}
-
 }  // namespace
 
 std::string OverlayFormat::ContentPath(const std::string& layer) {
@@ -101,12 +92,9 @@ std::vector<Mount> OverlayFormat::MountsOf(const LayerStack& stack) const {
     return {BindMount(ContentPath(stack.path), is_view ? "ro" : "rw")};
   }
   if (is_view && stack.ancestors.size() == 1) {
-    Mount mount = BindMount(ContentPath(stack.ancestors.front()), "ro");
-    AddMaps(stack, mount.options);
-    return {std::move(mount)};
+    return {BindMount(ContentPath(stack.ancestors.front()), "ro")};
   }
   std::vector<std::string> options = options_;
-  AddMaps(stack, options);
   if (!is_view) {
     options.push_back(absl::StrCat("workdir=", stack.path, "/", kWork));
     options.push_back(absl::StrCat("upperdir=", ContentPath(stack.path)));

@@ -1,8 +1,9 @@
 // Layers that overlayfs stacks: fs/ is what a layer adds, work/ overlayfs's scratch space.
 //
 // A snapshot with the labels containerd.io/snapshot/{uid,gid}mapping ("0:100000:65536") is for a
-// user namespace: its own root belongs to the namespace's, and its mounts say with uidmap= and
-// gidmap= that whoever makes them must show the layers below by these maps.
+// user namespace: its own root directory belongs to the namespace's root. Its mounts are as without
+// them, since clients make them, too: whoever runs a container on it shows the layers below by the
+// maps.
 //
 // Immutable. Owned by DirectorySnapshotter.
 #ifndef BERTH_SNAPSHOTTER_OVERLAY_OVERLAY_FORMAT_H_

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <string>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -15,7 +14,6 @@
 namespace berth::snapshots {
 namespace {
 
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::StartsWith;
 
@@ -96,24 +94,21 @@ TEST_F(OverlayMountsTest, LayersAreListedFromTheTop) {
   EXPECT_THAT(view->front().options, ElementsAre("index=off", mount.options[3]));
 }
 
-TEST_F(OverlayMountsTest, MapsOfIdsAreSaidByTheMountsAndOwnTheRoot) {
+TEST_F(OverlayMountsTest, MapsOfIdsOwnTheRoot) {
   const Labels labels = {{"containerd.io/snapshot/uidmapping", "0:100000:65536"},
                          {"containerd.io/snapshot/gidmapping", "0:200000:1,1:300000:10"}};
   const auto active = snapshotter_->Prepare("key", "one", {.labels = labels});
   ASSERT_TRUE(active.ok()) << active.status();
-  const std::vector<std::string>& options = active->front().options;
-  EXPECT_THAT(options, Contains("uidmap=0:100000:65536"));
-  EXPECT_THAT(options, Contains("gidmap=0:200000:1,1:300000:10"));
-  for (absl::string_view option : options) {
+  int uppers = 0;
+  for (absl::string_view option : active->front().options) {
     if (!absl::ConsumePrefix(&option, "upperdir=")) continue;
+    ++uppers;
     struct stat info;
     ASSERT_EQ(::stat(std::string(option).c_str(), &info), 0);
     EXPECT_EQ(info.st_uid, 100000u);
     EXPECT_EQ(info.st_gid, 200000u);
   }
-  const auto view = snapshotter_->View("view", "one", {.labels = labels});
-  ASSERT_TRUE(view.ok()) << view.status();
-  EXPECT_THAT(view->front().options, Contains("uidmap=0:100000:65536"));
+  EXPECT_EQ(uppers, 1);
 }
 
 TEST_F(OverlayMountsTest, MapsOfIdsThatAreNoneAreRefused) {

@@ -140,7 +140,6 @@ absl::StatusOr<Usage> DirectorySnapshotter::GetUsage(absl::string_view key) {
 absl::StatusOr<std::vector<Mount>> DirectorySnapshotter::MountsOf(const Stack& stack) const {
   LayerStack layers;
   layers.kind = stack.record.info.kind;
-  layers.labels = stack.record.info.labels;
   const std::string& own = stack.record.directory;
   if (!own.empty()) layers.path = directories_.LayerPath(own);
   for (const std::string& id : stack.ancestors) {

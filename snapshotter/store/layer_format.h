@@ -21,7 +21,6 @@ struct LayerStack {
   Kind kind = Kind::kActive;
   std::string path;                    // its own; empty for a view without one
   std::vector<std::string> ancestors;  // the parent first
-  Labels labels;                       // of the snapshot
 };
 
 class LayerFormat {

@@ -9,6 +9,12 @@ MAPS = ("--uidmap", "0:%d:65536" % HOST, "--gidmap", "0:%d:65536" % (HOST + 1), 
 
 
 class IdMappedRootTest(BerthTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # The container's root is nobody on the host, and must come to its own root directory.
+        os.chmod(cls.daemon.dir, 0o711)
+
     def snapshots(self, snapshotter):
         return [line.split()[0] for line in self.out("snapshots", "--snapshotter", snapshotter, "ls").splitlines()[1:]]
 

@@ -95,13 +95,17 @@ class ImageKindsTest(RegistryImageTest):
     def test_zstd_chunked_is_a_plain_layer(self):
         # Written by skopeo: data in frames of their own, its table in a frame that is to be skipped.
         plain = self.daemon.dir + "/plain.tar"
-        images.oci_archive(plain, "docker.io/test/plain:1", self.layers, images.BUSYBOX_CONFIG, compress=False)
+        # This skopeo keeps two blocks of zeros of an archive's end, and promises the digest of what it was given.
+        layers = [self.layers[0]] + [layer.rstrip(b"\0") for layer in self.layers[1:]]
+        layers[1:] = [layer + b"\0" * (-len(layer) % 512 + 1024) for layer in layers[1:]]
+        images.oci_archive(plain, "docker.io/test/plain:1", layers, images.BUSYBOX_CONFIG, compress=False)
         name = self.registry.host + "/chunked:1"
         self.daemon.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", "--dest-compress-format", "zstd:chunked",
                          "oci-archive:" + plain, "docker://" + name])
         manifest = json.loads(self.daemon.run(["skopeo", "inspect", "--raw", "--tls-verify=false", "docker://" + name]).stdout)
-        self.assertTrue(all(layer["mediaType"].endswith("+zstd") for layer in manifest["layers"]), manifest)
-        self.assertTrue(any("zstd-chunked" in key for layer in manifest["layers"] for key in layer.get("annotations", {})), manifest)
+        chunked = [layer for layer in manifest["layers"] if any("zstd-chunked" in key for key in layer.get("annotations", {}))]
+        self.assertGreaterEqual(len(chunked), 2, manifest)
+        self.assertTrue(all(layer["mediaType"].endswith("+zstd") for layer in chunked), manifest)
         digest = self.digest(name)
         self.assertIn(digest, self.daemon.berth("pull", name).stdout)
         sums = self.out("run", "--rm", name, self.name(), "sh", "-c", "cat /data/f0 /data/f1 | wc -c")
@@ -167,7 +171,7 @@ class ImageKindsTest(RegistryImageTest):
         proxy = Proxy(self.registry.port, [(half, lambda: (seen.wait(30), False)[1])])
         self.addCleanup(proxy.close)
         name = proxy.host + "/app:v1"
-        terminal = Terminal([BIN + "/berth", "-a", self.daemon.sock, "pull", name], columns=110)
+        terminal = Terminal([BIN + "/berth", "-a", self.daemon.sock, "-n", self.daemon.namespace, "pull", name], columns=110)
         try:
             shown = terminal.expect("/s", 30)
             while not re.search(rb"layer [0-9a-f]{12}.*\[=+> *\].*[0-9.]+[KM]iB/3\.0MiB.*[0-9.]+[KM]?i?B/s", shown):
@@ -175,7 +179,7 @@ class ImageKindsTest(RegistryImageTest):
         finally:
             seen.set()
         self.assertEqual(terminal.wait(60), 0, terminal.seen)
-        quiet = subprocess.run([BIN + "/berth", "-a", self.daemon.sock, "pull", "--quiet", name], capture_output=True,
+        quiet = subprocess.run([BIN + "/berth", "-a", self.daemon.sock, "-n", self.daemon.namespace, "pull", "--quiet", name], capture_output=True,
                                text=True, timeout=60)
         self.assertEqual((quiet.returncode, quiet.stdout, quiet.stderr), (0, name + "\n", ""))
         # Without a terminal: plain lines.
