@@ -92,10 +92,10 @@ class WorkerClient {
   uint64_t Referrers(v1::ReferrersRequest request, Done<v1::ReferrersResponse> done);
   uint64_t Tags(v1::TagsRequest request, Done<v1::TagsResponse> done);
   uint64_t CheckLogin(v1::CheckLoginRequest request, Done<v1::CheckLoginResponse> done);
-  // A slot for one Fetch or Push, or for an upload that berthd writes. While that Fetch runs, an Apply may follow it (request.upload and
-  // slot number in ApplyRequest.follow) and unpacks the bytes as they come: start the Fetch first,
-  // keep the slot until both have ended, and use what Apply says only if the Fetch succeeded.
-  // Null when all are lent: do without.
+  // A slot for one Fetch or Push, or for an upload that berthd writes. While that Fetch runs, an
+  // Apply may follow it (request.upload and slot number in ApplyRequest.follow) and unpacks the
+  // bytes as they come: start the Fetch first, keep the slot until both have ended, and use what
+  // Apply says only if the Fetch succeeded. Null when all are lent: do without.
   std::shared_ptr<ProgressSlot> LendSlot();
   // The job ends with CANCELLED, soon. One that has ended is ignored.
   void Cancel(uint64_t job);
