@@ -50,7 +50,10 @@ class IdMappedRootTest(BerthTest):
         self.daemon.import_busybox()
 
     def test_a_foreign_runtime_is_told(self):
-        result = self.ctr("run", "--rm", *MAPS, "--runc-binary", "/usr/bin/crun", BUSYBOX, "foreign", "true", check=False)
+        # With maps `ctr run` gives the task options of its own, and forgets the binary in them; `tasks start` does not.
+        self.ctr("run", "-d", *MAPS, "--runc-binary", "/usr/bin/crun", BUSYBOX, "foreign", "sleep", "1000")
+        self.ctr("tasks", "rm", "-f", "foreign")
+        result = self.ctr("tasks", "start", "foreign", check=False)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("needs the native runtime", result.stderr)
 
