@@ -1,5 +1,5 @@
-// What is said on the attach socket of a shim: one hello from the client, then its input as it is;
-// from the shim, frames. docs/formats/attach.md is the description.
+// What is said on the attach socket of a shim: one hello from the client, then its input, as it is
+// or in pieces of a session; from the shim, frames. docs/formats/attach.md is the description.
 //
 // Pure code, thread-safe; a FrameReader is thread-compatible.
 #ifndef BERTH_BASE_ATTACH_ATTACH_H_
@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -18,6 +19,7 @@ namespace berth::attach {
 // The socket's name in the bundle.
 inline constexpr char kSocketName[] = "attach";
 inline constexpr size_t kMaxExecIdBytes = 256;
+inline constexpr size_t kMaxSessionBytes = 64;
 inline constexpr size_t kHelloBytes = 8;  // before the exec id
 inline constexpr size_t kFrameHeaderBytes = 8;
 // Of one frame from the shim.
@@ -30,9 +32,12 @@ struct Hello {
   bool error_output = true;
   // The process waits for this client; else the client loses what it takes too slowly, and is told.
   bool lossless = false;
+  // Not empty: the input comes in pieces (EncodeInput) and is counted, so that a connection which
+  // is lost can be followed by another that goes on where it ended.
+  std::string session = "";
 };
 
-// Errors: INVALID_ARGUMENT for an exec id that is too long.
+// Errors: INVALID_ARGUMENT for an exec id or a session that is too long.
 absl::StatusOr<std::string> EncodeHello(const Hello& hello);
 // Takes a hello off the front of `bytes`; nullopt while it is not whole. Errors: INVALID_ARGUMENT.
 absl::StatusOr<std::optional<Hello>> TakeHello(std::string& bytes);
@@ -45,10 +50,28 @@ enum class FrameType : uint8_t {
   kRefused = 3,  // payload: why; nothing follows
   kDropped = 4,  // payload: how many bytes this client has lost here, u64 big-endian
   kEnded = 5,    // all output has been sent; nothing follows
+  kTaken = 6,    // payload: how many bytes of this session's input have arrived, u64 big-endian
 };
 
 std::string EncodeFrame(FrameType type, absl::string_view payload);
 std::string EncodeDropped(uint64_t bytes);
+std::string EncodeTaken(uint64_t bytes);
+
+// A piece of a session's input; an empty one is its end.
+std::string EncodeInput(absl::string_view bytes);
+
+// Takes the pieces apart, however they come.
+class InputReader {
+ public:
+  // `take` is called with what is input; what follows the end is nothing.
+  void Add(absl::string_view bytes, absl::FunctionRef<void(absl::string_view)> take);
+  bool has_ended() const { return has_ended_; }
+
+ private:
+  std::string header_;
+  uint32_t left_ = 0;  // of the piece that is under way
+  bool has_ended_ = false;
+};
 
 class FrameReader {
  public:
@@ -65,8 +88,8 @@ class FrameReader {
   size_t begin_ = 0;
 };
 
-// Of a kDropped frame. Errors: DATA_LOSS.
-absl::StatusOr<uint64_t> DecodeDropped(absl::string_view payload);
+// Of a kDropped or kTaken frame. Errors: DATA_LOSS.
+absl::StatusOr<uint64_t> DecodeCount(absl::string_view payload);
 
 }  // namespace berth::attach
 

@@ -8,7 +8,8 @@ namespace berth::attach {
 namespace {
 
 TEST(AttachTest, HelloComesBackFromAnyPieces) {
-  const std::string bytes = *EncodeHello(Hello{.exec_id = "e1", .input = true, .lossless = true});
+  const std::string bytes =
+      *EncodeHello(Hello{.exec_id = "e1", .input = true, .lossless = true, .session = "s-1"});
   std::string pieces;
   for (size_t i = 0; i + 1 < bytes.size(); ++i) {
     pieces.push_back(bytes[i]);
@@ -19,15 +20,33 @@ TEST(AttachTest, HelloComesBackFromAnyPieces) {
   ASSERT_TRUE(hello.ok() && hello->has_value());
   EXPECT_EQ((*hello)->exec_id, "e1");
   EXPECT_TRUE((*hello)->input && (*hello)->output && (*hello)->error_output && (*hello)->lossless);
+  EXPECT_EQ((*hello)->session, "s-1");
   EXPECT_EQ(pieces, "input");
 }
 
 TEST(AttachTest, WhatIsNoHelloIsRefused) {
-  for (std::string bytes : {std::string("GET / HTTP"), std::string("BATT\2\0\0\0", 8),
-                            std::string("BATT\1\x40\0\0", 8), std::string("BATT\1\0\xff\xff", 8)}) {
+  for (std::string bytes :
+       {std::string("GET / HTTP"), std::string("BATT\2\0\0\0", 8), std::string("BATT\1\x40\0\0", 8),
+        std::string("BATT\1\x10\0\0\0", 9), std::string("BATT\1\0\xff\xff", 8)}) {
     EXPECT_EQ(TakeHello(bytes).status().code(), absl::StatusCode::kInvalidArgument);
   }
   EXPECT_FALSE(EncodeHello(Hello{.exec_id = std::string(kMaxExecIdBytes + 1, 'x')}).ok());
+}
+
+TEST(AttachTest, PiecesOfInputComeBackUpToTheEnd) {
+  const std::string bytes = EncodeInput("abc") + EncodeInput("d") + EncodeInput("") + "more";
+  InputReader whole;
+  InputReader single;
+  std::string of_whole, of_single;
+  whole.Add(bytes, [&](absl::string_view piece) { of_whole.append(piece.data(), piece.size()); });
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    EXPECT_EQ(single.has_ended(), i >= bytes.size() - 4);
+    single.Add(absl::string_view(bytes).substr(i, 1),
+               [&](absl::string_view piece) { of_single.append(piece.data(), piece.size()); });
+  }
+  EXPECT_EQ(of_whole, "abcd");
+  EXPECT_EQ(of_single, "abcd");
+  EXPECT_TRUE(whole.has_ended());
 }
 
 TEST(AttachTest, FramesComeBack) {
@@ -46,7 +65,7 @@ TEST(AttachTest, FramesComeBack) {
   ASSERT_EQ(frames.size(), 4u);
   EXPECT_EQ(frames[1].type, FrameType::kErrorOutput);
   EXPECT_EQ(frames[1].payload, "oops");
-  EXPECT_EQ(*DecodeDropped(frames[2].payload), uint64_t{5} << 32 | 7);
+  EXPECT_EQ(*DecodeCount(frames[2].payload), uint64_t{5} << 32 | 7);
   EXPECT_EQ(frames[3].type, FrameType::kEnded);
 }
 

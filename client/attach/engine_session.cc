@@ -9,7 +9,6 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
@@ -74,12 +73,14 @@ absl::StatusOr<std::unique_ptr<EngineSession>> EngineSession::Prepare(
       new EngineSession(options, std::move(keys), std::move(pipe)));
 }
 
-void EngineSession::PumpOutput(EngineAttach& attach, Shared& shared) const {
+void EngineSession::PumpOutput(EngineAttach& attach, Shared& shared) {
   engine::AttachResponse response;
   while (attach.Read(response)) {
     if (response.has_exited()) {
       shared.exit_code = response.exited().exit_code();
       shared.has_exited = true;
+    } else if (response.content_case() == engine::AttachResponse::kInputTaken) {
+      sent_.Taken(response.input_taken());
     } else if (response.has_output() && !shared.output_lost) {
       const BorrowedFd sink(response.output().stream() == engine::STREAM_STDERR ? STDERR_FILENO
                                                                                 : STDOUT_FILENO);
@@ -90,18 +91,30 @@ void EngineSession::PumpOutput(EngineAttach& attach, Shared& shared) const {
     }
   }
   shared.has_ended = true;
+  sent_.Stop();
   shared.Wake();
+}
+
+bool EngineSession::SendAgain(EngineAttach& attach) {
+  const std::optional<std::string> kept = sent_.AwaitResume();
+  if (!kept.has_value()) return false;
+  for (size_t at = 0; at < kept->size(); at += kInputBytes) {
+    engine::AttachRequest request;
+    request.set_stdin(kept->substr(at, kInputBytes));
+    if (!attach.Write(request)) return false;
+  }
+  if (!input_ended_) return true;
+  engine::AttachRequest request;
+  request.set_close_stdin(true);
+  attach.Write(request);
+  return false;
 }
 
 void EngineSession::PumpInput(EngineAttach& attach, Shared& shared) {
   std::string buffer(kInputBytes, '\0');
   pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {shared.stop.read.get(), POLLIN, 0}};
-  if (!typed_.empty()) {
-    engine::AttachRequest request;
-    request.set_stdin(std::exchange(typed_, std::string()));
-    if (!attach.Write(request)) return;
-  }
-  while (!input_ended_) {
+  if (std::exchange(has_run_, true) && !SendAgain(attach)) return;
+  while (!input_ended_ && sent_.AwaitRoom()) {
     if (::poll(fds, 2, -1) < 0) {
       if (errno == EINTR) continue;
       return;
@@ -129,6 +142,7 @@ void EngineSession::PumpInput(EngineAttach& attach, Shared& shared) {
       data = passed.data;
     }
     if (!data.empty()) {
+      sent_.Add(data);
       request.set_stdin(std::string(data));
       if (!attach.Write(request)) return;  // the reading thread sees why
     }
@@ -177,9 +191,10 @@ absl::StatusOr<SessionEnd> EngineSession::Run(EngineAttach& attach, const Proces
       control.resize(*size);
     }
   }
+  sent_.Begin();
   std::thread output([&] { PumpOutput(attach, shared); });
   std::thread input;
-  if (options_.stdin_attached == WithStdin::kYes && !input_ended_) {
+  if (options_.stdin_attached == WithStdin::kYes) {
     input = std::thread([&] { PumpInput(attach, shared); });
   }
   pollfd fds[2] = {{shared.wake.read.get(), POLLIN, 0}, {signals_->ready().get(), POLLIN, 0}};
@@ -200,6 +215,7 @@ absl::StatusOr<SessionEnd> EngineSession::Run(EngineAttach& attach, const Proces
     }
   }
   shared.stop.write.Reset();
+  sent_.Stop();
   // A write that the server does not take ends with the call, as the reading does.
   if (!shared.has_ended) attach.Cancel();
   output.join();
@@ -217,9 +233,11 @@ absl::StatusOr<SessionEnd> EngineSession::Run(EngineAttach& attach, const Proces
 }
 
 int EngineSession::Pause(absl::Duration time) {
+  // A raw terminal turns no key into a signal. The key may have been typed just before.
+  if (raw_.has_value() && sent_.Contains(kInterruptKey)) return SIGINT;
   pollfd fds[2] = {{signals_->ready().get(), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
-  // A raw terminal turns no key into a signal. What is typed meanwhile is kept for the program.
-  const nfds_t count = raw_.has_value() && !input_ended_ && typed_.size() < kInputBytes ? 2 : 1;
+  // What is typed meanwhile is kept for the program.
+  const nfds_t count = raw_.has_value() && !input_ended_ && !sent_.IsFull() ? 2 : 1;
   if (::poll(fds, count, static_cast<int>(absl::ToInt64Milliseconds(time))) <= 0) return 0;
   for (const int signal : signals_->Take()) {
     if (EndsPrograms(signal)) return signal;
@@ -228,8 +246,8 @@ int EngineSession::Pause(absl::Duration time) {
   char buffer[256];
   const ssize_t size = ::read(STDIN_FILENO, buffer, sizeof(buffer));
   if (size <= 0) return SIGHUP;  // the terminal went away
-  typed_.append(buffer, static_cast<size_t>(size));
-  return absl::StrContains(typed_, kInterruptKey) ? SIGINT : 0;
+  sent_.Add(absl::string_view(buffer, static_cast<size_t>(size)));
+  return sent_.Contains(kInterruptKey) ? SIGINT : 0;
 }
 
 }  // namespace berth::client

@@ -14,10 +14,12 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/attach/detach_keys.h"
+#include "client/attach/sent_input.h"
 #include "client/attach/signal_pipe.h"
 #include "client/attach/stdio_fifos.h"
 #include "client/attach/terminal.h"
 #include "client/sdk/engine_client.h"
+#include "client/sdk/random_id.h"
 
 namespace berth::client {
 
@@ -56,6 +58,9 @@ class EngineSession {
   // call broke; then it may be run again on another call.
   absl::StatusOr<SessionEnd> Run(EngineAttach& attach, const ProcessControl& control);
 
+  // What the call's Open names its input.
+  const std::string& input_session() const { return input_session_; }
+
   // Waits up to `time`, or until a signal comes that would end the program, or its key at a raw
   // terminal; other keys are kept for the program. Answers the signal, or 0.
   int Pause(absl::Duration time);
@@ -65,17 +70,24 @@ class EngineSession {
 
   EngineSession(const EngineSessionOptions& options, DetachKeys keys,
                 std::unique_ptr<SignalPipe> signals)
-      : options_(options), keys_(std::move(keys)), signals_(std::move(signals)) {}
+      : options_(options),
+        keys_(std::move(keys)),
+        signals_(std::move(signals)),
+        input_session_(RandomId()) {}
 
-  void PumpOutput(EngineAttach& attach, Shared& shared) const;
+  void PumpOutput(EngineAttach& attach, Shared& shared);
   void PumpInput(EngineAttach& attach, Shared& shared);
+  // What a call that broke did not bring to the shim. False: this one is over as well.
+  bool SendAgain(EngineAttach& attach);
   void HandleSignals(const ProcessControl& control, Shared& shared);
 
   const EngineSessionOptions options_;
   DetachKeys keys_;
   std::unique_ptr<SignalPipe> signals_;
   std::optional<RawTerminal> raw_;
-  std::string typed_;  // while the server was away
+  const std::string input_session_;
+  SentInput sent_;
+  bool has_run_ = false;
   bool input_ended_ = false;
   int interrupts_ = 0;
 };

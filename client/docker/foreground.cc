@@ -16,13 +16,15 @@ namespace {
 constexpr absl::Duration kServerPatience = absl::Minutes(1);
 constexpr absl::Duration kServerPollInterval = absl::Milliseconds(200);
 
-engine::AttachRequest::Open OpenFor(const ForegroundOptions& options) {
+engine::AttachRequest::Open OpenFor(const ForegroundOptions& options,
+                                    const EngineSession& session) {
   engine::AttachRequest::Open open;
   open.set_container(options.container);
   open.set_exec_id(options.exec_id);
   open.set_stdin(options.attaches_stdin);
   open.set_stdout(options.attaches_stdout);
   open.set_stderr(options.attaches_stderr);
+  if (options.attaches_stdin) open.set_input_session(session.input_session());
   return open;
 }
 
@@ -42,7 +44,8 @@ absl::StatusOr<std::unique_ptr<Foreground>> Foreground::Attach(const EngineClien
   session_options.detach_keys = options.detach_keys;
   BERTH_ASSIGN_OR_RETURN(std::unique_ptr<EngineSession> session,
                          EngineSession::Prepare(session_options));
-  BERTH_ASSIGN_OR_RETURN(std::unique_ptr<EngineAttach> attach, client.Attach(OpenFor(options)));
+  BERTH_ASSIGN_OR_RETURN(std::unique_ptr<EngineAttach> attach,
+                         client.Attach(OpenFor(options, *session)));
   return std::unique_ptr<Foreground>(
       new Foreground(client, options, std::move(session), std::move(attach)));
 }
@@ -61,7 +64,9 @@ absl::StatusOr<int> Foreground::Reattach() {
   absl::Status last;
   while (absl::Now() < deadline) {
     if (const int signal = session_->Pause(kServerPollInterval); signal != 0) return signal;
-    absl::StatusOr<std::unique_ptr<EngineAttach>> attach = client_.Attach(OpenFor(options_));
+    engine::AttachRequest::Open open = OpenFor(options_, *session_);
+    open.set_resumes(true);
+    absl::StatusOr<std::unique_ptr<EngineAttach>> attach = client_.Attach(open);
     if (attach.ok()) {
       attach_ = *std::move(attach);
       return 0;

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/attach/attach.h"
 #include "base/grpc/call_info.h"
 #include "base/grpc/status_conversion.h"
@@ -74,7 +75,8 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
     if (!is_open_) return Open();
     switch (request_.content_case()) {
       case v1::AttachRequest::kStdin:
-        input_ += request_.stdin();
+        if (request_.stdin().empty()) break;
+        input_ += is_numbered() ? attach::EncodeInput(request_.stdin()) : request_.stdin();
         return WriteInput();
       case v1::AttachRequest::kCloseStdin:
         CloseInput();
@@ -91,6 +93,10 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
   void Open() {
     if (!request_.has_open()) {
       return End(absl::InvalidArgumentError("the first message must say what to attach to"));
+    }
+    if (request_.open().input_session().size() > attach::kMaxSessionBytes) {
+      return End(absl::InvalidArgumentError(absl::StrCat(
+          "the name of an input session has at most ", attach::kMaxSessionBytes, " bytes")));
     }
     is_open_ = true;
     open_ = request_.open();
@@ -122,6 +128,9 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
         } else if (container->state().status() == v1::STATUS_RESTARTING) {
           status = absl::FailedPreconditionError(
               "cannot attach to a restarting container, wait until it is running");
+        } else if (!runs && open_.resumes()) {
+          status =
+              absl::FailedPreconditionError(absl::StrCat("container ", key_.id, " is not running"));
         }
       }
     }
@@ -174,6 +183,7 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
     attach::Hello hello;
     hello.exec_id = open_.exec_id();
     hello.input = open_.stdin();
+    if (hello.input) hello.session = open_.input_session();
     // Without a word about streams both are meant.
     const bool both = open_.stdout() == open_.stderr();
     hello.output = both || open_.stdout();
@@ -245,8 +255,14 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
         response.mutable_output()->set_data(frame.payload);
         return Send(std::move(response));
       case attach::FrameType::kDropped: {
-        const auto bytes = attach::DecodeDropped(frame.payload);
+        const auto bytes = attach::DecodeCount(frame.payload);
         response.set_dropped_bytes(bytes.ok() ? *bytes : 0);
+        return Send(std::move(response));
+      }
+      case attach::FrameType::kTaken: {
+        const auto bytes = attach::DecodeCount(frame.payload);
+        if (!bytes.ok()) return End(bytes.status());
+        response.set_input_taken(*bytes);
         return Send(std::move(response));
       }
       case attach::FrameType::kRefused:
@@ -319,14 +335,27 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
     if (!socket_.valid() && !output_ended_) return;  // it waits for the start
     UpdateWatch();
     if (wants_close_) {
-      if (socket_.valid()) ::shutdown(socket_.get(), SHUT_WR);
+      if (socket_.valid() && !is_numbered()) ::shutdown(socket_.get(), SHUT_WR);
       return;
     }
     if (is_open_ && request_.content_case() == v1::AttachRequest::kStdin) StartRead(&request_);
   }
   void CloseInput() {
-    wants_close_ = true;
-    if (socket_.valid() && input_.empty()) ::shutdown(socket_.get(), SHUT_WR);
+    if (std::exchange(wants_close_, true)) return;
+    if (is_numbered()) {
+      input_ += attach::EncodeInput("");
+      if (socket_.valid()) WriteInput();
+    } else if (socket_.valid() && input_.empty()) {
+      ::shutdown(socket_.get(), SHUT_WR);
+    }
+  }
+  bool is_numbered() const { return open_.stdin() && !open_.input_session().empty(); }
+  // The client went away, and we are here to say so; else the shim would wait for it to come back.
+  void EndSession() {
+    if (!is_numbered() || !socket_.valid() || engine_.is_leaving()) return;
+    if (!wants_close_) input_ += attach::EncodeInput("");
+    // One that reads nothing has this told to it by the shim's patience.
+    (void)::send(socket_.get(), input_.data(), input_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   }
 
   void Resize(const v1::AttachRequest::Resize& size) {
@@ -341,6 +370,7 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
 
   void End(const absl::Status& status) {
     if (std::exchange(is_over_, true)) return;
+    EndSession();
     watch_.Reset();
     socket_.Reset();
     if (ready_) std::exchange(ready_, nullptr)();

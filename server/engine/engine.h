@@ -7,6 +7,7 @@
 #ifndef BERTH_SERVER_ENGINE_ENGINE_H_
 #define BERTH_SERVER_ENGINE_ENGINE_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -51,6 +52,10 @@ class Engine {
   Attachments& attachments() { return attachments_; }
   LogWatch& log_watch() { return log_watch_; }
 
+  // The daemon ends: calls that break from now on do not mean that their clients went away.
+  void Leave() { is_leaving_.store(true); }
+  bool is_leaving() const { return is_leaving_.load(); }
+
  private:
   // Directories of containers that are no more.
   absl::Status SweepDirectories();
@@ -65,6 +70,7 @@ class Engine {
   Execs execs_;
   Attachments attachments_;
   LogWatch log_watch_;
+  std::atomic<bool> is_leaving_ = false;
 };
 
 }  // namespace berth::engine

@@ -291,6 +291,7 @@ void Daemon::Parts::Stop(absl::Duration grace) {
   if (tls_door_ != nullptr) tls_door_->StopAccepting();
   if (monitor_ != nullptr) monitor_->Stop();
   if (exchange_.has_value()) exchange_->Close();
+  if (engine_ != nullptr) engine_->Leave();
   if (server_ != nullptr) server_->Stop(grace);
   if (tls_door_ != nullptr) tls_door_->Stop();  // what calls answered at last went through it
   if (worker_ != nullptr) worker_->Stop();

@@ -30,6 +30,10 @@ DockerEngine::~DockerEngine() {
   ear_->engine = nullptr;
 }
 
+void DockerEngine::Leave() {
+  if (engine_ != nullptr) engine_->Leave();
+}
+
 absl::Status DockerEngine::Begin(const Inputs& inputs) {
   Storage& storage = inputs.storage;
   BERTH_ASSIGN_OR_RETURN(std::string shim_program,

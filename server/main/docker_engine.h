@@ -52,6 +52,8 @@ class DockerEngine {
   // The loop that it was given runs no more, and will be destroyed.
   void LoopEnded();
   engine::Engine& engine() { return *engine_; }
+  // Before the server is stopped.
+  void Leave();
 
  private:
   // What the subscription calls, also while and after the engine goes.

@@ -24,11 +24,12 @@ bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
 }  // namespace
 
-AttachHub::AttachHub(Loop& loop, Terminal terminal, Input input)
-    : loop_(loop), terminal_(terminal), input_(input) {}
+AttachHub::AttachHub(Loop& loop, Terminal terminal, Input input, absl::Duration patience)
+    : loop_(loop), terminal_(terminal), input_(input), patience_(patience) {}
 
 AttachHub::~AttachHub() {
   *alive_ = false;
+  for (const Session& session : sessions_) loop_.Cancel(session.timer);
   loop_.Cancel(timer_);
 }
 
@@ -48,10 +49,13 @@ void AttachHub::Add(UniqueFd socket, const attach::Hello& hello, std::string ear
     return Refuse(std::move(socket),
                   absl::StrCat("the process has ", kMaxClients, " attached clients already"));
   }
+  const bool is_numbered = hello.input && !hello.session.empty();
+  Session* const session = is_numbered ? &EnterSession(hello.session) : nullptr;
   const Place client = clients_.insert(
       clients_.end(),
       Client{.socket = std::move(socket), .hello = hello, .early = std::move(early)});
-  client->input_ended = !hello.input;
+  client->session = session;
+  client->input_ended = !hello.input || (session != nullptr && session->ended);
   auto watch =
       loop_.Watch(client->socket, 0, [this, client](uint32_t events) { OnEvent(client, events); });
   if (!watch.ok()) return Remove(client);
@@ -60,9 +64,11 @@ void AttachHub::Add(UniqueFd socket, const attach::Hello& hello, std::string ear
   if (!Queue(client, attach::EncodeFrame(FrameType::kAccepted, absl::string_view(&terminal, 1)))) {
     return;
   }
+  if (session != nullptr && !Queue(client, attach::EncodeTaken(session->taken))) return;
   if (ended_ && !Queue(client, attach::EncodeFrame(FrameType::kEnded, ""))) return;
-  if (TakesInputOf(*client) && !client->early.empty()) {
-    PassInput(std::exchange(client->early, std::string()));
+  if (TakesInputOf(*client) && !client->early.empty() &&
+      !TakeInput(client, std::exchange(client->early, std::string()))) {
+    return;
   }
   if (ended_ && client->pending.empty()) return Remove(client);
   UpdateEvents(*client);
@@ -193,7 +199,18 @@ void AttachHub::CheckEnded() {
 
 void AttachHub::Remove(Place client) {
   SetBehind(*client, false);
-  if (client->hello.input && !client->input_ended) EndOfInput(*client);
+  if (client->hello.input && !client->input_ended) {
+    if (client->session == nullptr) {
+      EndOfInput(*client);
+    } else if (!ended_) {
+      // The daemon died, not the one whose input it is.
+      client->session->timer = loop_.After(patience_, [this, session = client->session] {
+        session->timer = TimerId::kNone;
+        session->ended = true;
+        if (input_ == Input::kFirstClient) CloseInput();
+      });
+    }
+  }
   clients_.erase(client);
   if (!ended_ || !clients_.empty()) return;
   loop_.Post([this, alive = alive_] {
@@ -223,8 +240,11 @@ absl::Status AttachHub::ConnectInput(UniqueFd sink) {
   }
   BERTH_ASSIGN_OR_RETURN(sink_watch_, loop_.Watch(sink, 0, [this](uint32_t) { OnInputRoom(); }));
   sink_ = std::move(sink);
-  for (Client& client : clients_) {
-    if (!client.early.empty()) PassInput(std::exchange(client.early, std::string()));
+  for (auto next = clients_.begin(); next != clients_.end();) {
+    const Place client = next++;
+    if (!client->early.empty()) {
+      (void)TakeInput(client, std::exchange(client->early, std::string()));
+    }
   }
   OnInputRoom();
   return absl::OkStatus();
@@ -238,16 +258,62 @@ bool AttachHub::ReadInput(Place client) {
     Remove(client);
     return false;
   }
+  if (got == 0 && client->session != nullptr) {
+    Remove(client);
+    return false;
+  }
   if (got == 0) {
     EndOfInput(*client);
     return true;
   }
-  PassInput(absl::string_view(buffer, got));
-  return true;
+  return TakeInput(client, absl::string_view(buffer, got));
+}
+
+bool AttachHub::TakeInput(Place client, absl::string_view bytes) {
+  if (client->session == nullptr) {
+    PassInput(bytes);
+    return true;
+  }
+  Session& session = *client->session;
+  const uint64_t before = session.taken;
+  client->reader.Add(bytes, [&](absl::string_view piece) {
+    session.taken += piece.size();
+    PassInput(piece);
+  });
+  if (client->reader.has_ended() && !client->input_ended) EndOfInput(*client);
+  return session.taken == before || Queue(client, attach::EncodeTaken(session.taken));
+}
+
+AttachHub::Session& AttachHub::EnterSession(const std::string& id) {
+  for (Session& session : sessions_) {
+    if (session.id != id) continue;
+    loop_.Cancel(std::exchange(session.timer, TimerId::kNone));
+    for (auto next = clients_.begin(); next != clients_.end();) {
+      const Place client = next++;
+      if (client->session != &session) continue;
+      // What it has not read comes again.
+      client->input_ended = true;
+      Remove(client);
+    }
+    return session;
+  }
+  // Those that nobody has are only kept to be found again; there are never more than clients.
+  for (auto old = sessions_.begin(); sessions_.size() >= 2 * kMaxClients;) {
+    bool is_used = old->timer != TimerId::kNone;
+    for (const Client& client : clients_) is_used = is_used || client.session == &*old;
+    if (is_used && std::next(old) != sessions_.end()) {
+      ++old;
+      continue;
+    }
+    if (is_used) break;
+    old = sessions_.erase(old);
+  }
+  return sessions_.emplace_back(Session{.id = id});
 }
 
 void AttachHub::EndOfInput(Client& client) {
   client.input_ended = true;
+  if (client.session != nullptr) client.session->ended = true;
   if (input_ == Input::kFirstClient) CloseInput();
 }
 

@@ -4,7 +4,10 @@
 // Invariant: output never waits for a client that is not lossless; what such a client does not take
 // within its buffer is dropped for it alone, and counted. HasRoom() is false while a lossless
 // client is behind: the copiers then stop reading, and go on when `on_room` says so. At most
-// kMaxClients. Loop-only. Owned by a LiveTask's member and by the ProcessIo it serves.
+// kMaxClients. Input that comes in a session is counted: its client may come back with another
+// connection, after a daemon that died, and goes on where the last one ended; only when nobody
+// comes for the hub's patience is the client gone.
+// Loop-only. Owned by a LiveTask's member and by the ProcessIo it serves.
 #ifndef BERTH_SHIM_IO_ATTACH_HUB_H_
 #define BERTH_SHIM_IO_ATTACH_HUB_H_
 
@@ -32,7 +35,9 @@ class AttachHub {
 
   enum class Terminal { kNo, kYes };
   enum class Input { kNone, kStays, kFirstClient };
-  AttachHub(Loop& loop, Terminal terminal, Input input);
+  // How long input in a session waits for its client to come back.
+  static constexpr absl::Duration kPatience = absl::Seconds(90);
+  AttachHub(Loop& loop, Terminal terminal, Input input, absl::Duration patience = kPatience);
   ~AttachHub();
   AttachHub(const AttachHub&) = delete;
   AttachHub& operator=(const AttachHub&) = delete;
@@ -60,12 +65,20 @@ class AttachHub {
   uint64_t dropped_bytes() const { return dropped_bytes_; }
 
  private:
+  struct Session {
+    std::string id;
+    uint64_t taken = 0;
+    bool ended = false;
+    TimerId timer = TimerId::kNone;
+  };
   struct Client {
     UniqueFd socket;
     attach::Hello hello;
     std::string early = "";    // input that came before it could be passed on
     std::string pending = "";  // frames that the socket did not take yet
     uint64_t dropped = 0;      // bytes that it has not been told of
+    Session* session = nullptr;
+    attach::InputReader reader = {};
     bool input_ended = false;
     bool behind = false;  // lossless, and its buffer is full
     FdWatch watch = {};
@@ -76,6 +89,7 @@ class AttachHub {
   void OnEvent(Place client, uint32_t events);
   // These return false when the client is gone.
   bool ReadInput(Place client);
+  bool TakeInput(Place client, absl::string_view bytes);
   bool FlushClient(Place client);
   bool Queue(Place client, std::string frame);
   bool QueueOutput(Place client, attach::FrameType type, absl::string_view bytes);
@@ -83,6 +97,8 @@ class AttachHub {
   void SetBehind(Client& client, bool behind);
   void Remove(Place client);
   void EndOfInput(Client& client);
+  // Also takes the session from the connection that had it.
+  Session& EnterSession(const std::string& id);
   void PassInput(absl::string_view bytes);
   void WriteInput();
   void OnInputRoom();
@@ -92,6 +108,8 @@ class AttachHub {
   Loop& loop_;
   const Terminal terminal_;
   const Input input_;
+  const absl::Duration patience_;
+  std::list<Session> sessions_;  // the newest last
   std::list<Client> clients_;
   size_t behind_ = 0;
   absl::AnyInvocable<void()> on_room_;

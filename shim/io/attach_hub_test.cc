@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,8 +34,9 @@ class AttachTest : public ::testing::Test {
   }
   void TearDown() override { (void)RemoveTreeAt(BorrowedFd(AT_FDCWD), directory_); }
 
-  void MakeHub(AttachHub::Input input, AttachHub::Terminal terminal = AttachHub::Terminal::kNo) {
-    hub_ = std::make_unique<AttachHub>(*loop_, terminal, input);
+  void MakeHub(AttachHub::Input input, AttachHub::Terminal terminal = AttachHub::Terminal::kNo,
+               absl::Duration patience = AttachHub::kPatience) {
+    hub_ = std::make_unique<AttachHub>(*loop_, terminal, input, patience);
     auto server = AttachServer::Start(
         *loop_, directory_, [this](const std::string& exec_id) -> absl::StatusOr<AttachHub*> {
           if (!exec_id.empty()) return absl::NotFoundError("no such exec");
@@ -57,6 +59,7 @@ class AttachTest : public ::testing::Test {
     attach::FrameReader reader;
     std::string out, err, refused;
     uint64_t dropped = 0;
+    std::optional<uint64_t> taken;
     bool accepted = false, terminal = false, ended = false, closed = false;
     // Reads what is there.
     void Read() {
@@ -82,10 +85,13 @@ class AttachTest : public ::testing::Test {
             refused = payload;
             break;
           case FrameType::kDropped:
-            dropped += *attach::DecodeDropped(payload);
+            dropped += *attach::DecodeCount(payload);
             break;
           case FrameType::kEnded:
             ended = true;
+            break;
+          case FrameType::kTaken:
+            taken = *attach::DecodeCount(payload);
             break;
         }
       }
@@ -270,6 +276,88 @@ TEST_F(AttachTest, ClientThatReadsNothingDelaysTheEndByTheLimitOnly) {
   ASSERT_TRUE(End());
   EXPECT_GE(absl::Now() - begin, absl::Milliseconds(300));
   EXPECT_EQ(hub_->client_count(), 0u);
+}
+
+class AttachSessionTest : public AttachTest {
+ protected:
+  static constexpr auto kFirst = AttachHub::Input::kFirstClient;
+
+  // A process that reads `input_` what the clients write.
+  void MakeProcess(absl::Duration patience = AttachHub::kPatience) {
+    MakeHub(kFirst, AttachHub::Terminal::kNo, patience);
+    Pipe pipe = *MakePipe(O_NONBLOCK);
+    input_ = std::move(pipe.read);
+    ASSERT_TRUE(hub_->ConnectInput(std::move(pipe.write)).ok());
+  }
+  std::unique_ptr<Client> Enter(const std::string& session) {
+    return Attached(Hello{.input = true, .session = session});
+  }
+  bool AwaitTaken(Client& client, uint64_t bytes) {
+    return RunUntil([&] {
+      client.Read();
+      return client.taken == bytes;
+    });
+  }
+  bool AwaitInput(const std::string& wanted) {
+    return RunUntil([&] {
+      got_ += ReadSome(input_);
+      return got_ == wanted;
+    });
+  }
+
+  UniqueFd input_;
+  std::string got_;
+};
+
+TEST_F(AttachSessionTest, AConnectionThatIsLostIsFollowedByOneThatGoesOn) {
+  MakeProcess();
+  auto first = Enter("s");
+  EXPECT_EQ(first->taken, 0u);
+  ASSERT_TRUE(WriteAll(first->socket, attach::EncodeInput("abc")).ok());
+  ASSERT_TRUE(AwaitTaken(*first, 3));
+  // Cut in the middle of a piece.
+  ASSERT_TRUE(WriteAll(first->socket, attach::EncodeInput("defg").substr(0, 6)).ok());
+  ASSERT_TRUE(AwaitTaken(*first, 5));
+  first.reset();
+  auto second = Enter("s");
+  ASSERT_TRUE(AwaitTaken(*second, 5));
+  ASSERT_TRUE(WriteAll(second->socket, attach::EncodeInput("fg") + attach::EncodeInput("")).ok());
+  EXPECT_TRUE(AwaitInput("abcdefgEND"));
+}
+
+TEST_F(AttachSessionTest, TheNewConnectionTakesTheSessionFromTheOldOne) {
+  MakeProcess();
+  auto first = Enter("s");
+  ASSERT_TRUE(WriteAll(first->socket, attach::EncodeInput("a")).ok());
+  ASSERT_TRUE(AwaitTaken(*first, 1));
+  auto second = Enter("s");
+  ASSERT_TRUE(AwaitTaken(*second, 1));
+  ASSERT_TRUE(RunUntil([&] {
+    first->Read();
+    return first->closed;
+  }));
+  ASSERT_TRUE(WriteAll(second->socket, attach::EncodeInput("b")).ok());
+  EXPECT_TRUE(AwaitInput("ab"));
+}
+
+TEST_F(AttachSessionTest, InputEndsWhenNobodyComesBack) {
+  MakeProcess(absl::Milliseconds(50));
+  auto first = Enter("s");
+  ASSERT_TRUE(WriteAll(first->socket, attach::EncodeInput("a")).ok());
+  ASSERT_TRUE(AwaitTaken(*first, 1));
+  first.reset();
+  EXPECT_TRUE(AwaitInput("aEND"));
+}
+
+TEST_F(AttachSessionTest, SessionsThatAreOverAreForgottenAtSomeTime) {
+  MakeHub(AttachHub::Input::kStays, AttachHub::Terminal::kNo, absl::Milliseconds(1));
+  for (size_t i = 0; i < 3 * AttachHub::kMaxClients; ++i) {
+    auto client = Enter(absl::StrCat("s", i));
+    EXPECT_EQ(client->taken, 0u);
+    ASSERT_TRUE(WriteAll(client->socket, attach::EncodeInput("")).ok());
+    client.reset();
+    ASSERT_TRUE(RunUntil([&] { return hub_->client_count() == 0; }));
+  }
 }
 
 }  // namespace

@@ -166,6 +166,7 @@ class CallRefusalsTest(EngineBase):
 
     def test_what_execs_and_attachments_refuse(self):
         container = self.create("sleep", "1000", config={"open_stdin": False})
+        self.refused("is not running", "Attach", open={"container": container, "resumes": True})
         self.call("StartContainer", container=container)
         self.refused("No exec command specified", "CreateExec", container=container)
         self.refused("No such exec instance: none", "StartExec", exec_id="none")
@@ -176,6 +177,7 @@ class CallRefusalsTest(EngineBase):
         self.refused("is already running", "StartExec", exec_id=exec_id)
         self.refused("the first message must say what to attach to", "Attach", stdin="eA==")
         self.refused("the process's stdin is not open to attach", "Attach", open={"container": container, "stdin": True})
+        self.refused("has at most 64 bytes", "Attach", open={"container": container, "input_session": "x" * 65})
         self.call("PauseContainer", container=container)
         self.refused("cannot attach to a paused container, unpause it first", "Attach", open={"container": container})
         self.refused("no container is named", "InspectContainer", container="")

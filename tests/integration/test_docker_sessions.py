@@ -1,0 +1,130 @@
+"""What a client in the foreground notices of a daemon that dies: nothing. Input, output, ends, and uploads."""
+import hashlib
+import io
+import os
+import random
+import signal
+import subprocess
+import tarfile
+import threading
+import unittest
+
+from docker_case import DockerTest
+from harness import BIN, STOCK, wait_for
+
+
+@unittest.skipIf(STOCK, "asks for berth")
+class SessionsTest(DockerTest):
+    def restart(self, how=signal.SIGKILL):
+        self.daemon.signal(how)
+        self.daemon.start()
+
+    def piped(self, *arguments):
+        process = subprocess.Popen([BIN + "/berth"] + list(arguments), env=dict(os.environ, **self.env()), stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for pipe in (process.stdout, process.stderr):
+            self.addCleanup(pipe.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_piped_input_is_whole_over_restarts(self):
+        process = self.piped("run", "-i", "--rm", "--name", "sum", "busybox", "md5sum")
+        digest, numbers = hashlib.md5(), random.Random(1)
+        for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, None):
+            for _ in range(24):
+                piece = numbers.randbytes(50000)
+                digest.update(piece)
+                process.stdin.write(piece)
+            process.stdin.flush()
+            if how is not None:
+                self.restart(how)
+        process.stdin.close()
+        self.assertEqual(process.wait(60), 0, process.stderr.read())
+        self.assertEqual(process.stdout.read().decode(), digest.hexdigest() + "  -\n")
+
+    def test_an_end_of_input_that_the_daemon_did_not_pass_on(self):
+        # The program reads nothing until it is told to: what was sent, and its end, wait in the pipes.
+        process = self.piped("run", "-i", "--name", "late", "busybox", "sh", "-c", "while ! test -e /go; do sleep 0.05; done; wc -c")
+        wait_for(lambda: self.daemon.berth("ps", "-q").stdout)
+        writer = threading.Thread(target=lambda: (process.stdin.write(b"x" * 400000), process.stdin.close()))
+        writer.start()
+        self.restart()
+        self.daemon.berth("exec", "late", "touch", "/go")
+        writer.join(60)
+        self.assertEqual(process.wait(60), 0, process.stderr.read())
+        self.assertEqual(process.stdout.read(), b"400000\n")
+
+    def test_a_client_that_goes_ends_its_input(self):
+        process = self.piped("run", "-i", "--name", "left", "busybox", "sh", "-c", "cat; echo over")
+        process.stdin.write(b"said\n")
+        process.stdin.flush()
+        wait_for(lambda: "said" in self.daemon.berth("logs", "left", check=False).stdout)
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        wait_for(lambda: self.daemon.berth("logs", "left").stdout == "said\nover\n", 30)
+
+    def test_a_program_that_ends_while_the_daemon_is_away(self):
+        for options in ((), ("--rm",)):
+            with self.subTest(options):
+                process = self.piped("run", *options, "--name", "ends", "busybox", "sh", "-c",
+                                     "echo up; while ! test -e /go; do sleep 0.05; done; exit 6")
+                process.stdin.close()
+                self.assertEqual(process.stdout.readline(), b"up\n")
+                pid = self.daemon.berth("inspect", "-f", "{{.State.Pid}}", "ends").stdout.strip()
+                self.daemon.signal(signal.SIGKILL)
+                with open("/proc/%s/root/go" % pid, "w"):
+                    pass
+                wait_for(lambda: not os.path.exists("/proc/%s/root/bin" % pid), 30)
+                self.daemon.start()
+                self.assertEqual(process.wait(60), 6, process.stderr.read())
+
+    def test_attach_to_one_that_ends_meanwhile(self):
+        self.daemon.berth("run", "-d", "--name", "ends", "busybox", "sh", "-c", "while ! test -e /go; do echo on; sleep 0.05; done; exit 6")
+        process = self.piped("attach", "ends")
+        process.stdin.close()
+        self.assertEqual(process.stdout.readline(), b"on\n")
+        pid = self.daemon.berth("inspect", "-f", "{{.State.Pid}}", "ends").stdout.strip()
+        self.daemon.signal(signal.SIGKILL)
+        with open("/proc/%s/root/go" % pid, "w"):
+            pass
+        wait_for(lambda: not os.path.exists("/proc/%s/root/bin" % pid), 30)
+        self.daemon.start()
+        process.stdout.read()
+        self.assertEqual(process.wait(60), 6, process.stderr.read())
+
+    def test_an_upload_keeps_a_stopped_container_from_starting(self):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            info = tarfile.TarInfo("f")
+            info.size = 100000
+            tar.addfile(info, io.BytesIO(b"x" * info.size))
+        data = out.getvalue()
+        for is_finished in (True, False):
+            with self.subTest(is_finished):
+                name = "up%d" % is_finished
+                self.daemon.berth("create", "--name", name, "busybox", "sh", "-c", "wc -c < /root/f || echo none")
+                upload = self.piped("cp", "-", name + ":/root")
+                upload.stdin.write(data[:70000])
+                upload.stdin.flush()
+                # Something of it is there: the upload has begun.
+                root = lambda: self.daemon.berth("diff", name, check=False).stdout
+                wait_for(lambda: "/root" in root(), 30)
+                start = self.in_background("start", "-a", name)
+                with self.assertRaises(subprocess.TimeoutExpired):
+                    start.wait(1)
+                if is_finished:
+                    upload.stdin.write(data[70000:])
+                    upload.stdin.close()
+                    self.assertEqual(upload.wait(30), 0, upload.stderr.read())
+                else:
+                    upload.kill()
+                    upload.stdin.close()
+                self.assertEqual(start.wait(30), 0)
+                if is_finished:
+                    self.assertEqual(start.stdout.read(), "100000\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
