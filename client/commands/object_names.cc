@@ -14,11 +14,10 @@ std::vector<std::string> NamesOfObjects(const Context& context, absl::string_vie
   if (kind == "CONTAINER") {
     engine::ListContainersRequest request;
     request.set_all(true);
-    const auto containers = client.List(request);
-    if (!containers.ok()) return names;
-    for (const engine::ContainerSummary& container : *containers) {
-      names.insert(names.end(), container.names().begin(), container.names().end());
-    }
+    const absl::Status listed = client.List(request, [&](const engine::ContainerSummary& one) {
+      names.insert(names.end(), one.names().begin(), one.names().end());
+    });
+    if (!listed.ok()) return {};
   } else if (kind == "IMAGE") {
     const auto images = ImageClient(*connection).List({});
     if (!images.ok()) return names;

@@ -1,6 +1,7 @@
 // berth ps: the containers there are.
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -75,7 +76,17 @@ RowKind ContainerRows(const PsArguments& arguments) {
   return kind;
 }
 
-std::string SizeOf(const engine::ContainerSummary& container) {
+// One container as it is shown.
+struct Shown {
+  const engine::ContainerSummary& container;
+  const PsArguments& arguments;
+  bool has_size;
+  absl::Time now;
+};
+
+std::string SizeOf(const Shown& shown) {
+  if (!shown.has_size) return "0B";
+  const engine::ContainerSummary& container = shown.container;
   std::string size = DecimalSize(static_cast<double>(container.size_rw_bytes()));
   if (container.size_root_bytes() > 0) {
     absl::StrAppend(&size, " (virtual ",
@@ -84,64 +95,89 @@ std::string SizeOf(const engine::ContainerSummary& container) {
   return size;
 }
 
-std::string LabelsOf(const engine::ContainerSummary& container) {
+std::string LabelsOf(const Shown& shown) {
   std::vector<std::string> labels;
-  for (const auto& [key, value] : container.labels()) {
+  for (const auto& [key, value] : shown.container.labels()) {
     labels.push_back(absl::StrCat(key, "=", value));
   }
   std::sort(labels.begin(), labels.end());
   return absl::StrJoin(labels, ",");
 }
 
-std::string MountsOf(const engine::ContainerSummary& container, const PsArguments& arguments) {
+std::string MountsOf(const Shown& shown) {
   std::vector<std::string> mounts;
-  for (const engine::MountPoint& mount : container.mounts()) {
+  for (const engine::MountPoint& mount : shown.container.mounts()) {
     const bool is_volume = mount.type() == engine::Mount::TYPE_VOLUME;
     const std::string& name = is_volume ? mount.name() : mount.source();
-    mounts.push_back(arguments.is_untruncated ? name : Shortened(name, 15));
+    mounts.push_back(shown.arguments.is_untruncated ? name : Shortened(name, 15));
   }
   return absl::StrJoin(mounts, ",");
 }
 
-std::string CommandOf(const engine::ContainerSummary& container, const PsArguments& arguments) {
-  return Quote(arguments.is_untruncated ? container.command()
-                                        : Shortened(container.command(), kShortCommandLength));
+std::string VolumesOf(const Shown& shown) {
+  const auto& mounts = shown.container.mounts();
+  return absl::StrCat(std::count_if(mounts.begin(), mounts.end(), [](const auto& mount) {
+    return mount.type() == engine::Mount::TYPE_VOLUME;
+  }));
 }
 
-std::string IdOf(const engine::ContainerSummary& container, const PsArguments& arguments) {
-  return arguments.is_untruncated ? container.id() : container.id().substr(0, kShortIdLength);
+std::string CommandOf(const Shown& shown) {
+  const std::string& command = shown.container.command();
+  return Quote(shown.arguments.is_untruncated ? command : Shortened(command, kShortCommandLength));
 }
 
-// Fields that the view does not show are left out: there may be thousands of rows.
-enum class Fields { kWanted, kAll };
+std::string IdOf(const Shown& shown) {
+  return shown.arguments.is_untruncated ? shown.container.id()
+                                        : shown.container.id().substr(0, kShortIdLength);
+}
 
-Json RowOf(const engine::ContainerSummary& container, const PsArguments& arguments,
-           const RowView& view, Fields fields, absl::Time now) {
-  Json row = Json::object();
-  const auto put = [&](const char* field, auto make) {
-    if (fields == Fields::kAll || view.Wants(field)) row[field] = make();
+std::string CreatedAtOf(const Shown& shown) {
+  return HumanMoment(FromProto(shown.container.created_at()));
+}
+
+std::string RunningForOf(const Shown& shown) {
+  return HumanAgo(FromProto(shown.container.created_at()), shown.now);
+}
+
+struct Field {
+  absl::string_view name;
+  std::string (*text)(const Shown&);
+};
+
+constexpr Field kFields[] = {
+    {"Command", CommandOf},
+    {"CreatedAt", CreatedAtOf},
+    {"ID", IdOf},
+    {"Image", [](const Shown& shown) { return shown.container.image(); }},
+    {"Labels", LabelsOf},
+    {"LocalVolumes", VolumesOf},
+    {"Mounts", MountsOf},
+    {"Names", [](const Shown& shown) { return absl::StrJoin(shown.container.names(), ","); }},
+    {"Networks", [](const Shown& shown) { return absl::StrJoin(shown.container.networks(), ","); }},
+    {"Platform", [](const Shown& shown) { return shown.container.platform(); }},
+    {"Ports", [](const Shown& shown) { return absl::StrJoin(shown.container.ports(), ", "); }},
+    {"RunningFor", RunningForOf},
+    {"Size", SizeOf},
+    {"State",
+     [](const Shown& shown) { return std::string(StateName(shown.container.state().status())); }},
+    {"Status", [](const Shown& shown) { return shown.container.status(); }},
+};
+
+absl::Status AppendRow(const RowView& view, const Shown& shown, std::string& text) {
+  const auto append = [&](absl::string_view name, std::string& out) {
+    for (const Field& field : kFields) {
+      if (field.name != name) continue;
+      out += field.text(shown);
+      return true;
+    }
+    return false;
   };
-  const absl::Time created = FromProto(container.created_at());
-  put("Command", [&] { return CommandOf(container, arguments); });
-  put("CreatedAt", [&] { return HumanMoment(created); });
-  put("ID", [&] { return IdOf(container, arguments); });
-  put("Image", [&] { return container.image(); });
-  put("Labels", [&] { return LabelsOf(container); });
-  put("LocalVolumes", [&] {
-    return absl::StrCat(std::count_if(
-        container.mounts().begin(), container.mounts().end(),
-        [](const auto& mount) { return mount.type() == engine::Mount::TYPE_VOLUME; }));
-  });
-  put("Mounts", [&] { return MountsOf(container, arguments); });
-  put("Names", [&] { return absl::StrJoin(container.names(), ","); });
-  put("Networks", [&] { return absl::StrJoin(container.networks(), ","); });
-  put("Platform", [&] { return container.platform(); });
-  put("Ports", [&] { return absl::StrJoin(container.ports(), ", "); });
-  put("RunningFor", [&] { return HumanAgo(created, now); });
-  put("Size", [&] { return arguments.has_sizes ? SizeOf(container) : std::string("0B"); });
-  put("State", [&] { return std::string(StateName(container.state().status())); });
-  put("Status", [&] { return container.status(); });
-  return row;
+  const auto whole = [&] {
+    Json row = Json::object();
+    for (const Field& field : kFields) row[std::string(field.name)] = field.text(shown);
+    return row;
+  };
+  return view.Append(append, whole, text);
 }
 
 absl::StatusOr<int> ListContainers(const Context& context, const PsArguments& arguments) {
@@ -154,24 +190,17 @@ absl::StatusOr<int> ListContainers(const Context& context, const PsArguments& ar
   request.set_sizes(arguments.has_sizes || format.find(".Size") != std::string::npos);
   BERTH_RETURN_IF_ERROR(AddFilters(arguments.filters, *request.mutable_filters()));
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
-  BERTH_ASSIGN_OR_RETURN(const std::vector<engine::ContainerSummary> containers,
-                         EngineClient(connection).List(request));
-  PsArguments shown = arguments;
-  shown.has_sizes = request.sizes();
   const absl::Time now = absl::Now();
-  const auto rows_with = [&](Fields fields) {
-    std::vector<Json> rows;
-    rows.reserve(containers.size());
-    for (const engine::ContainerSummary& container : containers) {
-      rows.push_back(RowOf(container, shown, view, fields, now));
+  std::string text = view.Begin();
+  absl::Status rendered;
+  const auto show = [&](const engine::ContainerSummary& container) {
+    if (rendered.ok()) {
+      rendered = AppendRow(view, {container, arguments, request.sizes(), now}, text);
     }
-    return rows;
   };
-  absl::StatusOr<std::string> text = view.Render(rows_with(Fields::kWanted));
-  // A field that there is not: the answer names those that there are.
-  if (!text.ok()) text = view.Render(rows_with(Fields::kAll));
-  BERTH_RETURN_IF_ERROR(text.status());
-  PrintText(*text);
+  BERTH_RETURN_IF_ERROR(EngineClient(connection).List(request, show));
+  BERTH_RETURN_IF_ERROR(rendered);
+  PrintText(view.Finish(std::move(text)));
   return kExitOk;
 }
 

@@ -72,24 +72,15 @@ std::optional<std::vector<RowView::PlainPart>> RowView::ParsePlain(absl::string_
   }
 }
 
-bool RowView::Wants(absl::string_view field) const {
-  return !plain_.has_value() ||
-         std::any_of(plain_->begin(), plain_->end(),
-                     [&](const PlainPart& part) { return part.field == field; });
-}
-
-bool RowView::AppendPlain(const Json& row, std::string& text) const {
+bool RowView::AppendPlain(AppendField append, std::string& text) const {
   if (!plain_.has_value()) return false;
   const size_t before = text.size();
   for (const PlainPart& part : *plain_) {
     absl::StrAppend(&text, part.text);
-    if (part.field.empty()) continue;
-    const auto found = row.find(part.field);
-    if (found == row.end() || !found->is_string()) {
+    if (!part.field.empty() && !append(part.field, text)) {
       text.resize(before);
       return false;
     }
-    absl::StrAppend(&text, found->get_ref<const std::string&>());
   }
   return true;
 }
@@ -106,17 +97,33 @@ std::string RowView::Headings() const {
   return row->Execute(document).value_or("");
 }
 
-absl::StatusOr<std::string> RowView::Render(const std::vector<Json>& rows) const {
-  std::string text;
-  if (is_table_) absl::StrAppend(&text, Headings(), "\n");
-  for (const Json& row : rows) {
-    if (!AppendPlain(row, text)) {
-      BERTH_ASSIGN_OR_RETURN(const std::string line, row_.Execute(row), _ << "--format");
-      absl::StrAppend(&text, line);
-    }
-    text.push_back('\n');
+std::string RowView::Begin() const { return is_table_ ? absl::StrCat(Headings(), "\n") : ""; }
+
+absl::Status RowView::Append(AppendField append, absl::FunctionRef<Json()> whole,
+                             std::string& text) const {
+  if (!AppendPlain(append, text)) {
+    BERTH_ASSIGN_OR_RETURN(const std::string line, row_.Execute(whole()), _ << "--format");
+    absl::StrAppend(&text, line);
   }
-  return is_table_ ? AlignTabs(text) : text;
+  text.push_back('\n');
+  return absl::OkStatus();
+}
+
+std::string RowView::Finish(std::string text) const { return is_table_ ? AlignTabs(text) : text; }
+
+absl::StatusOr<std::string> RowView::Render(const std::vector<Json>& rows) const {
+  std::string text = Begin();
+  for (const Json& row : rows) {
+    const auto append = [&row](absl::string_view field, std::string& out) {
+      const auto found = row.find(std::string(field));
+      if (found == row.end() || !found->is_string()) return false;
+      out += found->get_ref<const std::string&>();
+      return true;
+    };
+    BERTH_RETURN_IF_ERROR(Append(
+        append, [&row] { return row; }, text));
+  }
+  return Finish(std::move(text));
 }
 
 TemplateMethod LabelMethod() {
@@ -135,24 +142,37 @@ TemplateMethod LabelMethod() {
 }
 
 std::string AlignTabs(absl::string_view text) {
-  std::vector<std::vector<absl::string_view>> lines;
+  struct Cell {
+    absl::string_view text;
+    size_t width = 0;
+    bool is_last = false;  // of its line
+  };
+  std::vector<Cell> cells;
   std::vector<size_t> widths;
   for (absl::string_view line : absl::StrSplit(absl::StripSuffix(text, "\n"), '\n')) {
-    lines.push_back(absl::StrSplit(line, '\t'));
-    const std::vector<absl::string_view>& cells = lines.back();
-    if (widths.size() < cells.size()) widths.resize(cells.size(), kNarrowest);
-    for (size_t i = 0; i < cells.size(); ++i) {
-      widths[i] = std::max(widths[i], Width(cells[i]) + kGap);
+    size_t column = 0;
+    for (absl::string_view cell : absl::StrSplit(line, '\t')) {
+      cells.push_back({cell, Width(cell)});
+      if (column == widths.size()) widths.push_back(kNarrowest);
+      widths[column] = std::max(widths[column], cells.back().width + kGap);
+      ++column;
     }
+    cells.back().is_last = true;
   }
   std::string aligned;
-  for (const std::vector<absl::string_view>& cells : lines) {
-    std::string line;
-    for (size_t i = 0; i < cells.size(); ++i) {
-      absl::StrAppend(&line, cells[i]);
-      if (i + 1 < cells.size()) line.append(widths[i] - Width(cells[i]), ' ');
+  aligned.reserve(2 * text.size());
+  size_t column = 0;
+  size_t line_begin = 0;
+  for (const Cell& cell : cells) {
+    aligned.append(cell.text.data(), cell.text.size());
+    if (!cell.is_last) {
+      aligned.append(widths[column++] - cell.width, ' ');
+      continue;
     }
-    absl::StrAppend(&aligned, absl::StripTrailingAsciiWhitespace(line), "\n");
+    while (aligned.size() > line_begin && absl::ascii_isspace(aligned.back())) aligned.pop_back();
+    aligned.push_back('\n');
+    line_begin = aligned.size();
+    column = 0;
   }
   return aligned;
 }

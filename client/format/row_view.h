@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "client/format/template.h"
@@ -33,8 +34,13 @@ class RowView {
   // Whether rows end up in a table, so that ids and digests are better short.
   bool is_table() const { return is_table_; }
 
-  // Whether rows need `field`: what no format shows need not be worked out.
-  bool Wants(absl::string_view field) const;
+  // Appends the value of `field`; false: a row has no such field.
+  using AppendField = absl::FunctionRef<bool(absl::string_view field, std::string& text)>;
+  // Lists of thousands are rendered row by row: Begin, Append for each row, Finish. `whole` makes
+  // the row with every field, which only a template that looks into it asks for.
+  std::string Begin() const;
+  absl::Status Append(AppendField append, absl::FunctionRef<Json()> whole, std::string& text) const;
+  std::string Finish(std::string text) const;
 
   absl::StatusOr<std::string> Render(const std::vector<Json>& rows) const;
 
@@ -51,7 +57,7 @@ class RowView {
 
   std::string Headings() const;
   // Appends the row; false where the template has to say what is wrong with it.
-  bool AppendPlain(const Json& row, std::string& text) const;
+  bool AppendPlain(AppendField append, std::string& text) const;
 
   Template row_;
   std::string source_;

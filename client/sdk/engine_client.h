@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -69,8 +70,9 @@ class EngineClient {
       const engine::PruneContainersRequest& request) const;
   absl::Status Resize(const engine::ResizeRequest& request) const;
 
-  absl::StatusOr<std::vector<engine::ContainerSummary>> List(
-      const engine::ListContainersRequest& request) const;
+  // `visit` is called for each container as it comes: there may be thousands.
+  absl::Status List(const engine::ListContainersRequest& request,
+                    absl::FunctionRef<void(const engine::ContainerSummary&)> visit) const;
   absl::StatusOr<engine::InspectContainerResponse> Inspect(
       const engine::InspectContainerRequest& request) const;
   absl::StatusOr<engine::TopResponse> Top(const engine::TopRequest& request) const;

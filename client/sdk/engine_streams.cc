@@ -102,20 +102,17 @@ class GrpcAttach : public EngineAttach {
 
 }  // namespace
 
-absl::StatusOr<std::vector<engine::ContainerSummary>> EngineClient::List(
-    const engine::ListContainersRequest& request) const {
+absl::Status EngineClient::List(
+    const engine::ListContainersRequest& request,
+    absl::FunctionRef<void(const engine::ContainerSummary&)> visit) const {
   grpc::ClientContext context;
   connection_.Prepare(context, kCallTimeout);
   auto reader = connection_.stubs().engine->ListContainers(&context, request);
-  std::vector<engine::ContainerSummary> containers;
   engine::ListContainersResponse response;
   while (reader->Read(&response)) {
-    for (engine::ContainerSummary& one : *response.mutable_containers()) {
-      containers.push_back(std::move(one));
-    }
+    for (const engine::ContainerSummary& one : response.containers()) visit(one);
   }
-  BERTH_RETURN_IF_ERROR(connection_.ToStatus(reader->Finish()));
-  return containers;
+  return connection_.ToStatus(reader->Finish());
 }
 
 absl::Status EngineClient::Logs(const engine::LogsRequest& request,

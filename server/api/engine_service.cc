@@ -27,7 +27,7 @@ using Context = EngineService::Context;
 using Reactor = EngineService::Reactor;
 
 // Of one message, well below what clients take (4 MiB).
-constexpr size_t kContainersPerMessage = 500;
+constexpr size_t kListMessageBytes = 256 << 10;
 constexpr size_t kEventQueue = 8192;
 
 // Keeps the note of a call until its work is done.
@@ -211,29 +211,37 @@ grpc::ServerWriteReactor<v1::WaitContainerResponse>* EngineService::WaitContaine
       });
 }
 
-grpc::ServerWriteReactor<v1::ListContainersResponse>* EngineService::ListContainers(
-    Context* context, const v1::ListContainersRequest* request) {
-  using Response = v1::ListContainersResponse;
-  return PullStream<Response>(
+grpc::ServerWriteReactor<grpc::ByteBuffer>* EngineService::ListContainers(
+    Context* context, const grpc::ByteBuffer* request) {
+  return PullStream<grpc::ByteBuffer>(
       context, executor_, request,
       [this](const CallInfo& call,
-             const v1::ListContainersRequest& request) -> absl::StatusOr<StreamSource<Response>> {
+             const grpc::ByteBuffer& request) -> absl::StatusOr<StreamSource<grpc::ByteBuffer>> {
         BERTH_RETURN_IF_ERROR(call.RequireNamespace());
-        BERTH_ASSIGN_OR_RETURN(auto list, engine_.table().List(call.ns));
-        BERTH_RETURN_IF_ERROR(engine::SelectContainers(request, absl::Now(), list));
-        if (request.sizes()) {
-          for (v1::ContainerSummary& container : list) {
-            engine::AddSizes(engine_, call.ns, container);
-          }
+        v1::ListContainersRequest list;
+        grpc::ByteBuffer bytes(request);
+        if (!grpc::SerializationTraits<v1::ListContainersRequest>::Deserialize(&bytes, &list)
+                 .ok()) {
+          return absl::InvalidArgumentError("the request is no ListContainersRequest");
         }
-        return StreamSource<Response>([list = std::move(list), at = size_t{0}](
-                                          Response& response) mutable -> absl::StatusOr<bool> {
-          if (at == list.size()) return false;
-          for (size_t i = 0; i < kContainersPerMessage && at < list.size(); ++i, ++at) {
-            *response.add_containers() = std::move(list[at]);
-          }
-          return true;
-        });
+        BERTH_ASSIGN_OR_RETURN(
+            std::vector<std::string> parts,
+            engine::EncodedContainers(engine_.table(), call.ns, list, absl::Now(),
+                                      [&](v1::ContainerSummary& container) {
+                                        engine::AddSizes(engine_, call.ns, container);
+                                      }));
+        return StreamSource<grpc::ByteBuffer>(
+            [parts = std::move(parts),
+             at = size_t{0}](grpc::ByteBuffer& response) mutable -> absl::StatusOr<bool> {
+              if (at == parts.size()) return false;
+              std::string message;
+              for (; at < parts.size() && message.size() < kListMessageBytes; ++at) {
+                message += parts[at];
+              }
+              const grpc::Slice slice(message);
+              response = grpc::ByteBuffer(&slice, 1);
+              return true;
+            });
       });
 }
 

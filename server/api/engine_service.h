@@ -14,7 +14,13 @@
 
 namespace berth {
 
-class EngineService : public engine::v1::Engine::CallbackService {
+namespace engine_internal {
+// A list of thousands is sent as it is stored.
+using Base =
+    engine::v1::Engine::WithRawCallbackMethod_ListContainers<engine::v1::Engine::CallbackService>;
+}  // namespace engine_internal
+
+class EngineService : public engine_internal::Base {
  public:
   EngineService(engine::Engine& engine, Executor& executor, std::shared_ptr<Operations> operations)
       : engine_(engine), executor_(executor), operations_(std::move(operations)) {}
@@ -59,8 +65,9 @@ class EngineService : public engine::v1::Engine::CallbackService {
 #undef BERTH_UNARY
   Writer<engine::v1::WaitContainerResponse>* WaitContainer(
       Context* context, const engine::v1::WaitContainerRequest* request) override;
-  Writer<engine::v1::ListContainersResponse>* ListContainers(
-      Context* context, const engine::v1::ListContainersRequest* request) override;
+  // Of messages ListContainersResponse.
+  Writer<grpc::ByteBuffer>* ListContainers(Context* context,
+                                           const grpc::ByteBuffer* request) override;
   Writer<engine::v1::StatsResponse>* Stats(Context* context,
                                            const engine::v1::StatsRequest* request) override;
   Writer<engine::v1::LogsResponse>* Logs(Context* context,

@@ -1,27 +1,29 @@
-// What `ps` shows: filters, and the words of the status column. Pure functions.
+// What `ps` answers: which containers, newest first.
+//
+// Thousands of rows are answered as they are stored: a summary is parsed only where a filter asks
+// for it. Thread-safe functions; they block.
 #ifndef BERTH_SERVER_ENGINE_CONTAINER_LIST_H_
 #define BERTH_SERVER_ENGINE_CONTAINER_LIST_H_
 
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "proto/berth/engine/v1/record.pb.h"
 #include "proto/berth/engine/v1/view.pb.h"
+#include "server/engine/container_table.h"
 
 namespace berth::engine {
 
-// "5 minutes", "About an hour", "2 weeks": Docker's words.
-std::string HumanDuration(absl::Duration duration);
-// "Up 5 minutes (healthy)", "Exited (0) 2 hours ago", "Created".
-std::string StatusText(const v1::State& state, absl::Time now);
-// "running", "exited" ...
-absl::string_view StatusWord(v1::Status status);
-// Keeps what the request asks for and fills in the status. `list` is newest first. Errors:
-// INVALID_ARGUMENT for an unknown filter or value.
-absl::Status SelectContainers(const v1::ListContainersRequest& request, absl::Time now,
-                              std::vector<v1::ContainerSummary>& list);
+// The containers that the request asks for, each encoded as a part of a ListContainersResponse:
+// parts one after the other are such a message. `add_sizes` is called for each of them when the
+// request wants sizes. Errors: INVALID_ARGUMENT for an unknown filter or value; NOT_FOUND for
+// "before" or "since" a container that is not there.
+absl::StatusOr<std::vector<std::string>> EncodedContainers(
+    ContainerTable& table, absl::string_view ns, const v1::ListContainersRequest& request,
+    absl::Time now, absl::FunctionRef<void(v1::ContainerSummary&)> add_sizes);
 
 }  // namespace berth::engine
 

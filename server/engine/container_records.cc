@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status/status_macros.h"
@@ -118,7 +119,11 @@ v1::ContainerSummary SummaryOf(absl::string_view id, const v1::Container& contai
   *summary.mutable_created_at() = container.created_at();
   *summary.mutable_labels() = container.config().labels();
   *summary.mutable_mounts() = container.mounts();
-  summary.set_network_mode(container.host_config().network_mode());
+  const std::string& network = container.host_config().network_mode();
+  summary.set_network_mode(network);
+  if (!network.empty() && !absl::StartsWith(network, "container:")) {
+    summary.add_networks(network == "default" ? "none" : network);
+  }
   summary.set_platform(container.platform());
   for (const std::string& port : container.config().exposed_ports()) summary.add_ports(port);
   return summary;

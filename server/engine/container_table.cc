@@ -30,15 +30,43 @@ absl::StatusOr<v1::ContainerSummary> ForeignSummary(absl::string_view id, absl::
                          ParseRecord<Container>(bytes, absl::StrCat("container ", id)));
   v1::ContainerSummary summary;
   summary.set_id(std::string(id));
-  summary.add_names(std::string(id));
   summary.set_image(container.image());
   *summary.mutable_created_at() = container.created_at();
   summary.mutable_labels()->insert(container.labels().begin(), container.labels().end());
-  summary.mutable_state()->set_status(v1::STATUS_CREATED);
   return summary;
 }
 
+absl::Status VisitForeign(Connection& connection, absl::string_view ns,
+                          absl::FunctionRef<absl::Status(const ContainerTable::StoredRow&)> visit) {
+  v1::State state;
+  state.set_status(v1::STATUS_CREATED);
+  const std::string state_bytes = state.SerializeAsString();
+  BERTH_ASSIGN_OR_RETURN(
+      Statement row,
+      connection.Prepare("SELECT c.id, c.record FROM containers c WHERE c.ns = ? AND NOT EXISTS "
+                         "(SELECT 1 FROM engine_containers e WHERE e.ns = c.ns AND e.id = c.id)"));
+  row.Bind(ns);
+  while (true) {
+    BERTH_ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return absl::OkStatus();
+    BERTH_ASSIGN_OR_RETURN(const v1::ContainerSummary summary,
+                           ForeignSummary(row.ColumnText(0), row.ColumnBlob(1)));
+    const std::string bytes = summary.SerializeAsString();
+    const absl::Time created = metadata::FromTimestamp(summary.created_at());
+    BERTH_RETURN_IF_ERROR(visit({.id = summary.id(),
+                                 .name = summary.id(),
+                                 .created_at = absl::ToUnixNanos(created),
+                                 .state = state_bytes,
+                                 .summary = bytes}));
+  }
+}
+
 }  // namespace
+
+absl::Status DamagedRow(absl::string_view id) {
+  return absl::DataLossError(
+      absl::StrCat("the engine's row of container ", id, " is damaged: remove the container"));
+}
 
 absl::Status ContainerTable::NameTaken(Connection& connection, absl::string_view ns,
                                        absl::string_view name, absl::string_view own_id) {
@@ -169,59 +197,55 @@ absl::StatusOr<std::string> ContainerTable::Resolve(absl::string_view ns, absl::
   return found[0];
 }
 
-absl::StatusOr<std::vector<v1::ContainerSummary>> ContainerTable::List(absl::string_view ns) {
-  std::vector<v1::ContainerSummary> list;
-  BERTH_RETURN_IF_ERROR(database_.Read([&](Connection& connection) -> absl::Status {
+absl::Status ContainerTable::Visit(absl::string_view ns,
+                                   absl::FunctionRef<absl::Status(const StoredRow&)> visit) {
+  return database_.Read([&](Connection& connection) -> absl::Status {
     BERTH_ASSIGN_OR_RETURN(
         Statement row,
-        connection.Prepare("SELECT e.id, e.name, e.state, e.summary FROM engine_containers e "
-                           "JOIN containers c ON c.ns = e.ns AND c.id = e.id "
-                           "WHERE e.ns = ? ORDER BY e.created_at DESC, e.id"));
+        connection.Prepare("SELECT e.id, e.name, e.created_at, e.state, e.summary "
+                           "FROM engine_containers e "
+                           "JOIN containers c ON c.ns = e.ns AND c.id = e.id WHERE e.ns = ?"));
     row.Bind(ns);
+    int64_t visited = 0;
     while (true) {
       BERTH_ASSIGN_OR_RETURN(const bool more, row.Step());
       if (!more) break;
-      v1::ContainerSummary summary;
-      const absl::string_view bytes = row.ColumnBlob(3);
-      const absl::string_view state = row.ColumnBlob(2);
-      if (!summary.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
-          !summary.mutable_state()->ParseFromArray(state.data(), static_cast<int>(state.size()))) {
-        return absl::DataLossError(
-            absl::StrCat("the engine's row of container ", row.ColumnText(0), " is damaged"));
-      }
-      summary.add_names(std::string(row.ColumnText(1)));
-      list.push_back(std::move(summary));
+      BERTH_RETURN_IF_ERROR(visit({.id = row.ColumnText(0),
+                                   .name = row.ColumnText(1),
+                                   .created_at = row.ColumnInt64(2),
+                                   .state = row.ColumnBlob(3),
+                                   .summary = row.ColumnBlob(4)}));
+      ++visited;
     }
     // Records of other clients. Counting is an index's work; looking for them is one record's page
     // after the other.
     BERTH_ASSIGN_OR_RETURN(Statement count,
                            connection.Prepare("SELECT COUNT(*) FROM containers WHERE ns = ?"));
     BERTH_ASSIGN_OR_RETURN(const bool counted, count.Bind(ns).Step());
-    if (counted && count.ColumnInt64(0) == static_cast<int64_t>(list.size())) {
-      return absl::OkStatus();
+    if (counted && count.ColumnInt64(0) == visited) return absl::OkStatus();
+    return VisitForeign(connection, ns, visit);
+  });
+}
+
+absl::StatusOr<std::vector<v1::ContainerSummary>> ContainerTable::List(absl::string_view ns) {
+  std::vector<std::pair<int64_t, v1::ContainerSummary>> found;
+  BERTH_RETURN_IF_ERROR(Visit(ns, [&](const StoredRow& row) -> absl::Status {
+    v1::ContainerSummary& summary =
+        found.emplace_back(row.created_at, v1::ContainerSummary()).second;
+    const absl::string_view state = row.state;
+    if (!summary.ParseFromArray(row.summary.data(), static_cast<int>(row.summary.size())) ||
+        !summary.mutable_state()->ParseFromArray(state.data(), static_cast<int>(state.size()))) {
+      return DamagedRow(row.id);
     }
-    BERTH_ASSIGN_OR_RETURN(
-        Statement foreign,
-        connection.Prepare(
-            "SELECT c.id, c.record FROM containers c WHERE c.ns = ? AND NOT EXISTS "
-            "(SELECT 1 FROM engine_containers e WHERE e.ns = c.ns AND e.id = c.id)"));
-    foreign.Bind(ns);
-    bool any = false;
-    while (true) {
-      BERTH_ASSIGN_OR_RETURN(const bool more, foreign.Step());
-      if (!more) break;
-      BERTH_ASSIGN_OR_RETURN(v1::ContainerSummary summary,
-                             ForeignSummary(foreign.ColumnText(0), foreign.ColumnBlob(1)));
-      list.push_back(std::move(summary));
-      any = true;
-    }
-    if (any) {
-      std::stable_sort(list.begin(), list.end(), [](const auto& a, const auto& b) {
-        return metadata::FromTimestamp(a.created_at()) > metadata::FromTimestamp(b.created_at());
-      });
-    }
+    summary.add_names(std::string(row.name));
     return absl::OkStatus();
   }));
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second.id() < b.second.id();
+  });
+  std::vector<v1::ContainerSummary> list;
+  list.reserve(found.size());
+  for (auto& [created_at, summary] : found) list.push_back(std::move(summary));
   return list;
 }
 

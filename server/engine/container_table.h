@@ -38,8 +38,20 @@ struct ContainerRow {
   v1::ContainerSummary summary;  // without state, status and names
 };
 
+// The error of a row whose bytes are none of ours.
+absl::Status DamagedRow(absl::string_view id);
+
 class ContainerTable {
  public:
+  // Of one container; valid while it is visited.
+  struct StoredRow {
+    absl::string_view id;
+    absl::string_view name;
+    int64_t created_at = 0;     // nanoseconds since the epoch
+    absl::string_view state;    // v1::State
+    absl::string_view summary;  // v1::ContainerSummary without state, status and names
+  };
+
   explicit ContainerTable(sqlite::Database& database) : database_(database) {}
 
   // Errors: ALREADY_EXISTS, naming the container that has the name.
@@ -60,7 +72,10 @@ class ContainerTable {
   // than one id begins so.
   absl::StatusOr<std::string> Resolve(absl::string_view ns, absl::string_view text);
 
-  // Newest first; with the containers of other clients, which have no state.
+  // Every container, in no order; with those of other clients, which count as created. An error
+  // of `visit` ends it, and is returned. `visit` must not call the table.
+  absl::Status Visit(absl::string_view ns, absl::FunctionRef<absl::Status(const StoredRow&)> visit);
+  // The same, parsed, and newest first.
   absl::StatusOr<std::vector<v1::ContainerSummary>> List(absl::string_view ns);
   // All rows of all namespaces.
   absl::StatusOr<std::vector<std::pair<ContainerKey, v1::State>>> ListStates();

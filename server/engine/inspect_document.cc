@@ -5,7 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "server/engine/container_list.h"
+#include "server/engine/status_text.h"
 #include "server/metadata/record.h"
 
 namespace berth::engine {

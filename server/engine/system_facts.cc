@@ -12,10 +12,10 @@
 #include "absl/time/clock.h"
 #include "base/os/file_io.h"
 #include "base/status/status_macros.h"
-#include "server/engine/container_list.h"
 #include "server/engine/engine.h"
 #include "server/engine/prune.h"
 #include "server/engine/sizes.h"
+#include "server/engine/status_text.h"
 #include "server/engine/task_metrics.h"
 #include "server/image/image_catalog.h"
 
