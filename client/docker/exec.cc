@@ -78,6 +78,10 @@ absl::StatusOr<int> Execute(const EngineClient& client, const ExecArguments& arg
   return foreground->Follow([&]() -> absl::StatusOr<int> {
     BERTH_ASSIGN_OR_RETURN(const engine::InspectExecResponse ended,
                            client.InspectExec(created.exec_id()));
+    if (ended.running()) {
+      return absl::UnavailableError(
+          "the program's end was not seen, as the server was away; look with 'berth top'");
+    }
     return ended.exit_code();
   });
 }

@@ -16,6 +16,7 @@
 #include "base/grpc/status_conversion.h"
 #include "base/loop/loop.h"
 #include "base/status/errno_status.h"
+#include "base/status/status_macros.h"
 #include "server/task/task_manager.h"
 
 namespace berth {
@@ -109,12 +110,14 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
     absl::Status status = call_.RequireNamespace();
     if (status.ok() && !open_.exec_id().empty()) {
       auto key = engine_.execs().ContainerOf(call_.ns, open_.exec_id());
+      is_recalled_ = absl::IsNotFound(key.status()) && open_.resumes();
+      if (is_recalled_) key = KeyOfContainer();
       status = key.status();
       if (key.ok()) key_ = *std::move(key);
     } else if (status.ok()) {
-      auto id = engine_.table().Resolve(call_.ns, open_.container());
-      status = id.status();
-      if (id.ok()) key_ = {call_.ns, *std::move(id)};
+      auto key = KeyOfContainer();
+      status = key.status();
+      if (key.ok()) key_ = *std::move(key);
     }
     bool runs = !open_.exec_id().empty();
     if (status.ok() && !runs) {
@@ -137,7 +140,8 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
     if (!status.ok()) {
       return OnLoop([status](AttachReactor& self) { self.End(status); });
     }
-    AwaitEnd();
+    // One that an earlier daemon made may be unknown to the shim as well.
+    if (!is_recalled_) AwaitEnd();
     if (runs) return Connect({});
     auto self = shared_from_this();
     const uint64_t number = engine_.attachments().Add(
@@ -151,6 +155,11 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
       self.Send(std::move(response));
       self.StartReading();
     });
+  }
+
+  absl::StatusOr<engine::ContainerKey> KeyOfContainer() {
+    BERTH_ASSIGN_OR_RETURN(std::string id, engine_.table().Resolve(call_.ns, open_.container()));
+    return engine::ContainerKey{call_.ns, std::move(id)};
   }
 
   void AwaitEnd() {
@@ -245,6 +254,10 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
       case attach::FrameType::kAccepted:
         if (ready_) std::exchange(ready_, nullptr)();
         if (std::exchange(is_accepted_, true)) return;
+        if (is_recalled_) {
+          engine_.execs().Recall(key_, open_.exec_id());
+          AwaitEnd();
+        }
         response.mutable_attached();
         Send(std::move(response));
         return StartReading();
@@ -398,6 +411,7 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
   int exit_code_ = 0;
   bool is_open_ = false;
   bool is_accepted_ = false;
+  bool is_recalled_ = false;  // an exec that this daemon did not make
   bool is_writing_ = false;
   bool is_over_ = false;
   bool wants_close_ = false;

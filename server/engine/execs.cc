@@ -131,7 +131,7 @@ absl::StatusOr<v1::InspectExecResponse> Execs::Inspect(const std::string& ns,
   response.set_running(exec.stage == Exec::Stage::kRunning);
   response.set_exit_code(exec.exit_code);
   response.set_pid(exec.pid);
-  const auto& command = exec.request.command();
+  const auto& command = exec.request.command();  // none of one that was recalled
   nlohmann::ordered_json arguments = nlohmann::ordered_json::array();
   for (int i = 1; i < command.size(); ++i) arguments.push_back(command[i]);
   nlohmann::ordered_json document = {{"ID", exec_id},
@@ -139,7 +139,7 @@ absl::StatusOr<v1::InspectExecResponse> Execs::Inspect(const std::string& ns,
                                      {"ExitCode", nullptr},
                                      {"ProcessConfig",
                                       {{"tty", exec.request.terminal()},
-                                       {"entrypoint", command[0]},
+                                       {"entrypoint", command.empty() ? "" : command[0]},
                                        {"arguments", std::move(arguments)},
                                        {"privileged", exec.request.privileged()},
                                        {"user", exec.request.user()}}},
@@ -159,6 +159,14 @@ absl::StatusOr<ContainerKey> Execs::ContainerOf(const std::string& ns, const std
   const auto found = execs_.find(exec_id);
   if (found == execs_.end() || found->second.key.ns != ns) return NoSuchExec(exec_id);
   return found->second.key;
+}
+
+void Execs::Recall(const ContainerKey& key, const std::string& exec_id) {
+  absl::MutexLock lock(&mutex_);
+  Exec& exec = execs_[exec_id];
+  if (!exec.key.id.empty()) return;
+  exec.key = key;
+  exec.stage = Exec::Stage::kRunning;
 }
 
 std::vector<std::string> Execs::RunningIn(const ContainerKey& key) {
@@ -199,12 +207,18 @@ void Execs::OnEnd(const ContainerKey& key, const std::string& exec_id, const Tas
   std::vector<absl::AnyInvocable<void(int)>> waiting;
   {
     absl::MutexLock lock(&mutex_);
-    const auto found = execs_.find(exec_id);
-    // A health check, or another client's.
-    if (found == execs_.end() || found->second.stage == Exec::Stage::kEnded) return;
-    found->second.stage = Exec::Stage::kEnded;
-    found->second.exit_code = static_cast<int>(end.status);
-    waiting = std::move(found->second.waiting);
+    auto found = execs_.find(exec_id);
+    if (found == execs_.end()) {
+      // A health check, or another client's.
+      if (!IsWholeId(exec_id)) return;
+      found = execs_.try_emplace(exec_id).first;
+      found->second.key = key;
+    }
+    Exec& exec = found->second;
+    if (exec.stage == Exec::Stage::kEnded) return;
+    exec.stage = Exec::Stage::kEnded;
+    exec.exit_code = static_cast<int>(end.status);
+    waiting = std::move(exec.waiting);
     ended_.push_back(exec_id);
     if (ended_.size() > kKept) {
       execs_.erase(ended_.front());

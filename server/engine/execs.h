@@ -1,8 +1,9 @@
 // Further processes in containers: made, started, looked at, ended.
 //
 // Invariant: an exec is known from Create until its container's end, at most kKept ended ones; its
-// process is added to the shim by Create, so that clients attach before it starts. Thread-safe.
-// Owned by Engine.
+// process is added to the shim by Create, so that clients attach before it starts. Of one that an
+// earlier daemon made only its end is known, and what a client that comes back to it says.
+// Thread-safe. Owned by Engine.
 #ifndef BERTH_SERVER_ENGINE_EXECS_H_
 #define BERTH_SERVER_ENGINE_EXECS_H_
 
@@ -41,6 +42,8 @@ class Execs {
                                                   const std::string& exec_id);
   // The container of an exec. Errors: NOT_FOUND.
   absl::StatusOr<ContainerKey> ContainerOf(const std::string& ns, const std::string& exec_id);
+  // An exec of an earlier daemon whose process the shim has: its end is told by OnEnd.
+  void Recall(const ContainerKey& key, const std::string& exec_id);
   std::vector<std::string> RunningIn(const ContainerKey& key);
   // `callback` runs once, with the exit code; at once for one that has ended.
   void WaitEnd(const std::string& exec_id, absl::AnyInvocable<void(int)> callback);

@@ -1,6 +1,8 @@
 #include "server/engine/inspect_document.h"
 
+#include <map>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -33,11 +35,10 @@ Json StringsOrNull(const List& list) {
   return list.empty() ? Json() : Strings(list);
 }
 
+// In the order of the keys, as every time.
 template <typename Map>
 Json Object(const Map& map) {
-  Json result = Json::object();
-  for (const auto& [key, value] : map) result[key] = value;
-  return result;
+  return Json(std::map<std::string, std::string>(map.begin(), map.end()));
 }
 
 int64_t Nanoseconds(const google::protobuf::Duration& duration) {

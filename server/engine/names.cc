@@ -73,4 +73,6 @@ bool LooksLikeId(absl::string_view text) {
   return true;
 }
 
+bool IsWholeId(absl::string_view text) { return text.size() == 64 && LooksLikeId(text); }
+
 }  // namespace berth::engine

@@ -21,6 +21,8 @@ absl::Status ValidateContainerName(absl::string_view name);
 absl::Status ValidateVolumeName(absl::string_view name);
 // At least one hexadecimal digit and nothing else, at most 64.
 bool LooksLikeId(absl::string_view text);
+// What RandomId makes.
+bool IsWholeId(absl::string_view text);
 
 }  // namespace berth::engine
 

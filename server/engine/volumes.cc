@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -66,6 +68,13 @@ absl::Status CheckRequest(const v1::CreateVolumeRequest& request) {
   }
   if (request.options().empty()) return absl::OkStatus();
   return ParseVolumeOptions(OptionsOf(request)).status();
+}
+
+// In the order of the keys, as every time; null where there is none.
+template <typename Map>
+nlohmann::ordered_json ObjectOrNull(const Map& map) {
+  if (map.empty()) return nullptr;
+  return std::map<std::string, std::string>(map.begin(), map.end());
 }
 
 }  // namespace
@@ -355,13 +364,11 @@ std::string VolumeDocument(const v1::Volume& volume) {
   document["CreatedAt"] = absl::FormatTime(
       "%Y-%m-%dT%H:%M:%SZ", metadata::FromTimestamp(volume.created_at()), absl::UTCTimeZone());
   document["Driver"] = volume.driver();
-  document["Labels"] = nullptr;
-  for (const auto& [key, value] : volume.labels()) document["Labels"][key] = value;
+  document["Labels"] = ObjectOrNull(volume.labels());
   if (volume.anonymous()) document["Labels"]["com.docker.volume.anonymous"] = "";
   document["Mountpoint"] = volume.mountpoint();
   document["Name"] = volume.name();
-  document["Options"] = nullptr;
-  for (const auto& [key, value] : volume.options()) document["Options"][key] = value;
+  document["Options"] = ObjectOrNull(volume.options());
   document["Scope"] = "local";
   return document.dump();
 }

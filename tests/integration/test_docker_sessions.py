@@ -94,6 +94,31 @@ class SessionsTest(DockerTest):
         process.stdout.read()
         self.assertEqual(process.wait(60), 6, process.stderr.read())
 
+    def test_an_exec_that_outlives_the_daemon(self):
+        self.daemon.berth("run", "-d", "--name", "host", "busybox", "sleep", "1000")
+        pid = self.daemon.berth("inspect", "-f", "{{.State.Pid}}", "host").stdout.strip()
+        for name, ends_while_away in (("after", False), ("away", True)):
+            with self.subTest(name):
+                go = "/proc/%s/root/%s" % (pid, name)
+                process = self.piped("exec", "host", "sh", "-c",
+                                     "echo up; while ! test -e /%s; do sleep 0.05; done; touch /%s.over; echo down; exit 6" % (name, name))
+                process.stdin.close()
+                self.assertEqual(process.stdout.readline(), b"up\n")
+                self.daemon.signal(signal.SIGKILL)
+                if ends_while_away:
+                    with open(go, "w"):
+                        pass
+                    wait_for(lambda: os.path.exists(go + ".over"), 30)
+                self.daemon.start()
+                if not ends_while_away:
+                    # It says how it ends to the client that has come back.
+                    wait_for(lambda: "sh -c echo up" in self.daemon.berth("top", "host").stdout, 30)
+                    with open(go, "w"):
+                        pass
+                self.assertEqual(process.wait(60), 6, process.stderr.read())
+        # Nothing of them is left in the shim.
+        wait_for(lambda: "sh" not in self.daemon.berth("top", "host").stdout, 30)
+
     def test_an_upload_keeps_a_stopped_container_from_starting(self):
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w") as tar:
