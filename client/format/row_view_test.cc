@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "client/format/human.h"
 
 namespace berth::client {
@@ -83,18 +84,33 @@ TEST(HumanTest, Durations) {
   EXPECT_EQ(HumanAgo(absl::UnixEpoch(), absl::Now()), "N/A");
 }
 
-TEST(RowViewTest, WantsTheFieldsThatTheFormatShows) {
+TEST(RowViewTest, FieldsThatTheFormatDoesNotShowAreNotAskedFor) {
   RowKind kind;
   kind.table = "{{.ID}}\t{{.Names}}";
-  const auto wants = [&](const char* format, const char* field) {
-    return RowView::Parse(format, kind)->Wants(field);
+  const auto asked = [&](const char* format) {
+    std::string fields;
+    const auto append = [&](absl::string_view field, std::string& text) {
+      absl::StrAppend(&fields, field, ";");
+      text += "x";
+      return true;
+    };
+    const auto whole = [&] {
+      fields += "all;";
+      return Json{{"ID", "x"}, {"Names", "x"}};
+    };
+    std::string text;
+    EXPECT_TRUE(RowView::Parse(format, kind)->Append(append, whole, text).ok());
+    return fields;
   };
-  EXPECT_TRUE(wants("", "ID"));
-  EXPECT_FALSE(wants("", "Size"));
-  EXPECT_TRUE(wants("json", "Size"));
-  EXPECT_TRUE(wants("{{json .}}", "Size"));
-  EXPECT_TRUE(wants("{{.ID}} {{upper .Size}}", "Size"));
-  EXPECT_FALSE(wants("table {{.ID}}", "Names"));
+  EXPECT_EQ(asked(""), "ID;Names;");
+  EXPECT_EQ(asked("table {{.ID}}"), "ID;");
+  EXPECT_EQ(asked("json"), "all;");
+  EXPECT_EQ(asked("{{.ID}} {{upper .Names}}"), "all;");
+}
+
+TEST(RowViewTest, CellsAreAlignedAlsoInEmptyLines) {
+  EXPECT_EQ(AlignTabs("a\tb\n\n\tlong enough cell\tc\n"),
+            "a            b\n\n             long enough cell   c\n");
 }
 
 TEST(RowViewTest, PlainFieldsAndOthersRenderAlike) {
