@@ -34,6 +34,7 @@ void AddDockerVerbs(Command root, const Context& context) {
   AddSystem(root, context);
   AddDiskUsage(root, context);
   AddCheck(root, context);
+  AddExplain(root, context);
 }
 
 void AddDockerContainerVerbs(Command container, const Context& context) {

@@ -41,6 +41,7 @@ void AddEvents(Command parent, const Context& context);
 void AddVersion(Command root, const Context& context);
 void AddDiskUsage(Command parent, const Context& context);  // df
 void AddCheck(Command root, const Context& context);        // fsck
+void AddExplain(Command root, const Context& context);
 
 // What `berth ps --ops` shows.
 absl::StatusOr<int> ListOperations(const Context& context);

@@ -39,4 +39,10 @@ absl::StatusOr<std::vector<v1::Operation>> CareClient::ListOperations() const {
   return std::vector<v1::Operation>(response.operations().begin(), response.operations().end());
 }
 
+absl::StatusOr<v1::ExplainResponse> CareClient::Explain(absl::string_view container) const {
+  v1::ExplainRequest request;
+  request.set_container(std::string(container));
+  return Unary(connection_, *StubOf(connection_), &v1::Care::Stub::Explain, request);
+}
+
 }  // namespace berth::client

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "client/sdk/connection.h"
 #include "proto/berth/care/v1/care.pb.h"
 
@@ -21,6 +22,8 @@ class CareClient {
   absl::Status Check(const care::v1::CheckRequest& request,
                      const std::function<void(const care::v1::CheckReport&)>& sink) const;
   absl::StatusOr<std::vector<care::v1::Operation>> ListOperations() const;
+  // Errors: NOT_FOUND for a container that is not known, and whose task was not made lately.
+  absl::StatusOr<care::v1::ExplainResponse> Explain(absl::string_view container) const;
 
  private:
   Connection connection_;

@@ -17,6 +17,8 @@
 #include "server/content/content_store.h"
 #include "server/metadata/layer_check.h"
 #include "server/metadata/namespace_store.h"
+#include "server/metadata/record.h"
+#include "server/task/task_manager.h"
 
 namespace berth {
 namespace {
@@ -129,6 +131,32 @@ std::string StageOfShim(const std::string& state, const OperationInFlight& opera
   }
 }
 
+constexpr absl::Duration kShimPatience = absl::Seconds(5);
+
+void AddSpan(v1::Span::Source source, absl::string_view call, absl::string_view step,
+             absl::Time began_at, absl::Duration took, v1::ExplainResponse& response) {
+  v1::Span& span = *response.add_spans();
+  span.set_source(source);
+  span.set_call(std::string(call));
+  span.set_step(std::string(step));
+  *span.mutable_began_at() = metadata::ToTimestamp(began_at);
+  span.mutable_took()->set_seconds(absl::IDivDuration(took, absl::Seconds(1), &took));
+  span.mutable_took()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(took)));
+}
+
+void AddShimSpans(const shim::v1::GetStepsResponse& steps, v1::ExplainResponse& response) {
+  for (const shim::v1::VerbSteps& verb : steps.verbs()) {
+    // A shim knows how long its steps took, one after the other, and when the last one ended.
+    absl::Time at = metadata::FromTimestamp(verb.ended_at());
+    for (const auto& step : verb.steps()) at -= absl::Nanoseconds(step.nanoseconds());
+    for (const auto& step : verb.steps()) {
+      const absl::Duration took = absl::Nanoseconds(step.nanoseconds());
+      AddSpan(v1::Span::SOURCE_SHIM, verb.verb(), step.name(), at, took, response);
+      at += took;
+    }
+  }
+}
+
 }  // namespace
 
 CareService::CareService(Parts parts) : parts_(std::move(parts)) {}
@@ -176,6 +204,48 @@ grpc::ServerUnaryReactor* CareService::ListOperations(grpc::CallbackServerContex
           if (operation.order == CallOrder::kAtOnce && is_first) first.erase(before);
         }
         return response;
+      });
+}
+
+grpc::ServerUnaryReactor* CareService::Explain(grpc::CallbackServerContext* context,
+                                               const v1::ExplainRequest* request,
+                                               v1::ExplainResponse* response) {
+  return UnaryAsync(
+      context, request, response,
+      [this](const CallInfo& call, const v1::ExplainRequest& request,
+             Done<v1::ExplainResponse> done) {
+        auto shared = std::make_shared<Done<v1::ExplainResponse>>(std::move(done));
+        const bool posted = parts_.executor.Post([this, call, text = request.container(), shared] {
+          BeginExplain(call, text, std::move(*shared));
+        });
+        if (!posted) {
+          (*shared)(absl::ResourceExhaustedError("the daemon is busy: try again later"));
+        }
+      });
+}
+
+void CareService::BeginExplain(const CallInfo& call, const std::string& text,
+                               Done<v1::ExplainResponse> done) {
+  if (const absl::Status named = call.RequireNamespace(); !named.ok()) return done(named);
+  absl::StatusOr<std::string> id = parts_.resolve(call.ns, text);
+  // The daemon may remember one that is gone.
+  if (absl::IsNotFound(id.status()) && !parts_.tasks.trace().Of({call.ns, text}).empty()) id = text;
+  if (!id.ok()) return done(id.status());
+  v1::ExplainResponse response;
+  response.set_container(*id);
+  for (const LifeTrace::Span& span : parts_.tasks.trace().Of({call.ns, *id})) {
+    AddSpan(v1::Span::SOURCE_DAEMON, span.call, span.step, span.began_at, span.took, response);
+  }
+  parts_.tasks.life().GetSteps(
+      {call.ns, *id}, kShimPatience,
+      [response = std::move(response),
+       done = std::move(done)](const absl::StatusOr<shim::v1::GetStepsResponse>& steps) mutable {
+        if (steps.ok()) {
+          AddShimSpans(*steps, response);
+        } else {
+          response.set_shim_problem(std::string(steps.status().message()));
+        }
+        done(std::move(response));
       });
 }
 

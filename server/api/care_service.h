@@ -1,17 +1,22 @@
-// berth.care.v1.Care over gRPC: fsck, and the list of calls that have no answer yet. Thread-safe;
-// owned by server/main.
+// berth.care.v1.Care over gRPC: fsck, the list of calls that have no answer yet, and where the time
+// of a task went. Thread-safe; owned by server/main.
 #ifndef BERTH_SERVER_API_CARE_SERVICE_H_
 #define BERTH_SERVER_API_CARE_SERVICE_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "absl/status/statusor.h"
+#include "base/grpc/call_info.h"
 #include "base/grpc/executor.h"
+#include "base/grpc/unary.h"
 #include "proto/berth/care/v1/care.grpc.pb.h"
 #include "server/api/operations.h"
 
 namespace berth {
 
+class TaskManager;
 namespace content {
 class ContentStore;
 }  // namespace content
@@ -29,6 +34,10 @@ class CareService final : public berth::care::v1::Care::CallbackService {
     std::shared_ptr<Operations> operations;
     std::string state;  // STATE, for the journals of tasks
     Executor& executor;
+    TaskManager& tasks;
+    // The id of the container that a name or the beginning of an id means. Blocks.
+    std::function<absl::StatusOr<std::string>(const std::string& ns, const std::string& text)>
+        resolve;
   };
   explicit CareService(Parts parts);
   ~CareService() override;
@@ -38,8 +47,15 @@ class CareService final : public berth::care::v1::Care::CallbackService {
   grpc::ServerUnaryReactor* ListOperations(grpc::CallbackServerContext* context,
                                            const care::v1::ListOperationsRequest* request,
                                            care::v1::ListOperationsResponse* response) override;
+  grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context,
+                                    const care::v1::ExplainRequest* request,
+                                    care::v1::ExplainResponse* response) override;
 
  private:
+  // On the executor.
+  void BeginExplain(const CallInfo& call, const std::string& text,
+                    Done<care::v1::ExplainResponse> done);
+
   const Parts parts_;
 };
 

@@ -6,6 +6,7 @@
 #include "server/api/care_service.h"
 #include "server/api/events_service.h"
 #include "server/api/tasks_service.h"
+#include "server/engine/engine.h"
 #include "server/main/config.h"
 #include "server/main/services.h"
 #include "server/main/storage.h"
@@ -28,7 +29,12 @@ void AddTaskServices(const ServiceParts& parts, NamedServices& services) {
                                       storage.database(), storage.snapshots(), std::move(roots)),
                                   .operations = parts.operations,
                                   .state = parts.config.state,
-                                  .executor = parts.executor})});
+                                  .executor = parts.executor,
+                                  .tasks = parts.tasks,
+                                  .resolve = [&engine = parts.engine](const std::string& ns,
+                                                                      const std::string& text) {
+                                    return engine.table().Resolve(ns, text);
+                                  }})});
 }
 
 }  // namespace berth

@@ -83,6 +83,9 @@ struct TaskCreator::Prepared {
 };
 
 struct TaskCreator::Job {
+  Job(LifeTrace& trace, const TaskKey& key) : clock(trace, key, "Tasks.Create") {}
+
+  StepClock clock;
   std::shared_ptr<Task> task;
   Request request;
   google::protobuf::Any options;
@@ -94,7 +97,8 @@ struct TaskCreator::Job {
 
 TaskCreator::TaskCreator(Loop& loop, Executor& executor, TaskTable& tasks,
                          const BundleStore& bundles, const ShimLauncher& launcher,
-                         ShimSupervisor& supervisor, FindContainer find, Options options)
+                         ShimSupervisor& supervisor, FindContainer find, LifeTrace& trace,
+                         Options options)
     : loop_(loop),
       executor_(executor),
       tasks_(tasks),
@@ -102,6 +106,7 @@ TaskCreator::TaskCreator(Loop& loop, Executor& executor, TaskTable& tasks,
       launcher_(launcher),
       supervisor_(supervisor),
       find_(std::move(find)),
+      trace_(trace),
       options_(std::move(options)) {}
 
 void TaskCreator::Create(const TaskKey& key, Request request, absl::Time deadline, Done done) {
@@ -139,7 +144,8 @@ void TaskCreator::Create(const TaskKey& key, Request request, absl::Time deadlin
     });
     return;
   }
-  auto job = std::make_shared<Job>();
+  trace_.Begin(key);
+  auto job = std::make_shared<Job>(trace_, key);
   job->task = std::make_shared<Task>(loop_, key, bundles_.PathOf(key));
   job->request = std::move(request);
   job->deadline = std::min(deadline, absl::Now() + options_.create_timeout);
@@ -150,7 +156,8 @@ void TaskCreator::Create(const TaskKey& key, Request request, absl::Time deadlin
       .Push([job](OperationQueue::Turn turn) { job->turn = std::move(turn); })
       .IgnoreError();
   const bool posted = executor_.Post([this, loop = &loop_, job]() mutable {
-    auto prepared = Prepare(job->task->key(), job->request);
+    job->clock.Ended("wait for a thread");
+    auto prepared = Prepare(job->task->key(), job->request, job->clock);
     // Moved: the last reference to a task must go on the loop.
     loop->Post([this, job = std::move(job), prepared = std::move(prepared)]() mutable {
       OnPrepared(job, std::move(prepared));
@@ -163,8 +170,10 @@ void TaskCreator::Create(const TaskKey& key, Request request, absl::Time deadlin
 }
 
 absl::StatusOr<TaskCreator::Prepared> TaskCreator::Prepare(const TaskKey& key,
-                                                           const Request& request) const {
+                                                           const Request& request,
+                                                           StepClock& clock) const {
   BERTH_ASSIGN_OR_RETURN(const auto container, find_(key.ns, key.id));
+  clock.Ended("read the record");
   BERTH_ASSIGN_OR_RETURN(const ResolvedRuntime runtime,
                          ResolveRuntime(request.runtime_path().empty() ? container.runtime().name()
                                                                        : request.runtime_path(),
@@ -182,6 +191,7 @@ absl::StatusOr<TaskCreator::Prepared> TaskCreator::Prepare(const TaskKey& key,
     contents.address = absl::StrCat("unix://", launcher_.SocketPath(key));
   }
   BERTH_RETURN_IF_ERROR(bundles_.Create(key, contents));
+  clock.Ended("make the bundle");
   if (!prepared.foreign_binary.empty()) return prepared;
   absl::StatusOr<LaunchedShim> shim = launcher_.Launch(key, bundles_.PathOf(key));
   if (!shim.ok()) {
@@ -190,6 +200,7 @@ absl::StatusOr<TaskCreator::Prepared> TaskCreator::Prepare(const TaskKey& key,
     return shim.status();
   }
   prepared.shim = *std::move(shim);
+  clock.Ended("spawn the shim");
   return prepared;
 }
 
@@ -217,6 +228,7 @@ void TaskCreator::OnPrepared(const JobPtr& job, absl::StatusOr<Prepared> prepare
       !attached.ok()) {
     return Fail(job, attached);
   }
+  job->clock.Ended("take the shim over");
   CallCreate(job);
 }
 
@@ -244,6 +256,7 @@ void TaskCreator::StartForeign(const JobPtr& job, const std::string& binary) {
           }
         }
         if (!failure.ok()) return Fail(job, Annotate(failure, absl::StrCat("start ", binary)));
+        job->clock.Ended("run the shim's start command");
         CallCreate(job);
       });
 }
@@ -276,6 +289,7 @@ void TaskCreator::OnCreated(const JobPtr& job, absl::StatusOr<uint32_t> pid) {
     return Fail(job, absl::CancelledError("the creation was cancelled"));
   }
   if (!pid.ok()) return Fail(job, pid.status());
+  job->clock.Ended("shim: Create");
   if (!job->policy.has_value() || !job->task->foreign_binary().empty()) return Succeed(job, *pid);
   job->policy->set_id(job->task->key().id);
   job->task->CallSupervisor<shim::v1::SetPolicyResponse>(
@@ -283,6 +297,7 @@ void TaskCreator::OnCreated(const JobPtr& job, absl::StatusOr<uint32_t> pid) {
       [this, job, pid = *pid](const absl::StatusOr<shim::v1::SetPolicyResponse>& set) {
         if (stopping_) return job->done(absl::UnavailableError("the daemon is stopping"));
         if (!set.ok()) return Fail(job, Annotate(set.status(), "the restart policy"));
+        job->clock.Ended("shim: SetPolicy");
         Succeed(job, pid);
       });
 }

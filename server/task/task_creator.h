@@ -18,6 +18,7 @@
 #include "proto/containerd/services/containers/v1/containers.pb.h"
 #include "proto/containerd/services/tasks/v1/tasks.pb.h"
 #include "server/task/bundle.h"
+#include "server/task/life_trace.h"
 #include "server/task/runtime_name.h"
 #include "server/task/shim_launcher.h"
 #include "server/task/shim_supervisor.h"
@@ -46,7 +47,7 @@ class TaskCreator {
 
   TaskCreator(Loop& loop, Executor& executor, TaskTable& tasks, const BundleStore& bundles,
               const ShimLauncher& launcher, ShimSupervisor& supervisor, FindContainer find,
-              Options options);
+              LifeTrace& trace, Options options);
 
   // Errors: ALREADY_EXISTS; NOT_FOUND for an unknown container; UNIMPLEMENTED with a checkpoint;
   // CANCELLED; and what the shim says.
@@ -60,7 +61,8 @@ class TaskCreator {
   using JobPtr = std::shared_ptr<Job>;
   struct Prepared;
 
-  absl::StatusOr<Prepared> Prepare(const TaskKey& key, const Request& request) const;
+  absl::StatusOr<Prepared> Prepare(const TaskKey& key, const Request& request,
+                                   StepClock& clock) const;
   void OnPrepared(const JobPtr& job, absl::StatusOr<Prepared> prepared);
   void StartForeign(const JobPtr& job, const std::string& binary);
   void CallCreate(const JobPtr& job);
@@ -75,6 +77,7 @@ class TaskCreator {
   const ShimLauncher& launcher_;
   ShimSupervisor& supervisor_;
   const FindContainer find_;
+  LifeTrace& trace_;
   const Options options_;
   bool stopping_ = false;
 };

@@ -19,8 +19,8 @@ absl::StatusOr<TaskTable::TaskPtr> TaskLife::Find(const TaskKey& key) const {
   if (!task->foreign_binary().empty()) {
     return absl::UnimplementedError(
         absl::StrCat("the shim of task \"", key.id, "\" (", task->foreign_binary(),
-                     ") keeps no restart policy, health check or attach socket: create the "
-                     "container with the runtime io.containerd.runc.v2"));
+                     ") keeps no restart policy, health check, attach socket or record of its "
+                     "steps: create the container with the runtime io.containerd.runc.v2"));
   }
   return task;
 }
@@ -60,6 +60,11 @@ void TaskLife::MarkStopped(TaskKey key, shim::v1::MarkStoppedRequest request,
 void TaskLife::GetStatus(TaskKey key, absl::Duration timeout,
                          Done<shim::v1::GetStatusResponse> done) {
   Ask(std::move(key), "GetStatus", shim::v1::GetStatusRequest(), timeout, std::move(done));
+}
+
+void TaskLife::GetSteps(TaskKey key, absl::Duration timeout,
+                        Done<shim::v1::GetStepsResponse> done) {
+  Ask(std::move(key), "GetSteps", shim::v1::GetStepsRequest(), timeout, std::move(done));
 }
 
 void TaskLife::Attach(TaskKey key, attach::Hello hello, Done<UniqueFd> done) {

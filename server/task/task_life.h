@@ -41,6 +41,7 @@ class TaskLife {
   void MarkStopped(TaskKey key, shim::v1::MarkStoppedRequest request, absl::Duration timeout,
                    Done<shim::v1::MarkStoppedResponse> done);
   void GetStatus(TaskKey key, absl::Duration timeout, Done<shim::v1::GetStatusResponse> done);
+  void GetSteps(TaskKey key, absl::Duration timeout, Done<shim::v1::GetStepsResponse> done);
   // A non-blocking connection to the shim's attach socket, the hello sent: frames come back, and
   // what is written is input. Errors: also FAILED_PRECONDITION where there is no such socket.
   void Attach(TaskKey key, attach::Hello hello, Done<UniqueFd> done);

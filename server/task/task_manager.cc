@@ -63,7 +63,7 @@ TaskManager::TaskManager(Loop& loop, Executor& executor, FindContainer find_cont
       bundles_(options_.state, options_.root),
       supervisor_(loop, executor, tasks_, bundles_, launcher, events, log, options_.supervisor),
       creator_(loop, executor, tasks_, bundles_, launcher, supervisor_, std::move(find_container),
-               options_.creator),
+               trace_, options_.creator),
       life_(loop, tasks_) {}
 
 TaskManager::~TaskManager() = default;
@@ -185,10 +185,12 @@ void TaskManager::Start(TaskCall call, api::StartRequest request,
                         TaskDone<api::StartResponse> done) {
   const absl::Time deadline = call.deadline;
   const std::string container_id = request.container_id();
-  auto call_shim = [this, deadline, exec_id = request.exec_id()](
+  StepClock clock(trace_, {call.ns, container_id}, "Tasks.Start");
+  auto call_shim = [this, deadline, exec_id = request.exec_id(), clock = std::move(clock)](
                        const TaskPtr& task, OperationQueue::Turn turn,
-                       TaskDone<api::StartResponse> done) {
-    CallStart(task, deadline, exec_id, std::move(turn), std::move(done));
+                       TaskDone<api::StartResponse> done) mutable {
+    clock.Ended("wait for its turn");
+    CallStart(task, deadline, exec_id, std::move(turn), std::move(clock), std::move(done));
   };
   if (request.exec_id().empty()) {
     return InTurn<api::StartResponse>(std::move(call), container_id, std::move(done),
@@ -197,20 +199,24 @@ void TaskManager::Start(TaskCall call, api::StartRequest request,
   // An exec does not wait for its container's changes.
   OnReadyTask<api::StartResponse>(
       std::move(call), container_id, std::move(done),
-      [call_shim = std::move(call_shim)](const TaskPtr& task, TaskDone<api::StartResponse> done) {
+      [call_shim = std::move(call_shim)](const TaskPtr& task,
+                                         TaskDone<api::StartResponse> done) mutable {
         call_shim(task, OperationQueue::Turn(), std::move(done));
       });
 }
 
 void TaskManager::CallStart(const TaskPtr& task, absl::Time deadline, const std::string& exec_id,
-                            OperationQueue::Turn turn, TaskDone<api::StartResponse> done) {
+                            OperationQueue::Turn turn, StepClock clock,
+                            TaskDone<api::StartResponse> done) {
   shim_api::StartRequest start;
   start.set_id(task->key().id);
   start.set_exec_id(exec_id);
   task->CallShim<shim_api::StartResponse>(
       "Start", start, TimeLeft(deadline, options_.change_timeout),
       [this, task, deadline, is_init = exec_id.empty(), turn = std::move(turn),
+       clock = std::move(clock),
        done = std::move(done)](absl::StatusOr<shim_api::StartResponse> answer) mutable {
+        clock.Ended(is_init ? "shim: Start" : "shim: Start of an exec");
         const auto respond = [&done](uint32_t pid) {
           api::StartResponse response;
           response.set_pid(pid);
@@ -245,16 +251,19 @@ void TaskManager::CallStart(const TaskPtr& task, absl::Time deadline, const std:
 void TaskManager::Delete(TaskCall call, api::DeleteTaskRequest request,
                          TaskDone<api::DeleteResponse> done) {
   const absl::Time deadline = call.deadline;
+  StepClock clock(trace_, {call.ns, request.container_id()}, "Tasks.Delete");
   InTurn<api::DeleteResponse>(
       std::move(call), request.container_id(), std::move(done),
-      [this, deadline](const TaskPtr& task, OperationQueue::Turn turn,
-                       TaskDone<api::DeleteResponse> done) {
+      [this, deadline, clock = std::move(clock)](const TaskPtr& task, OperationQueue::Turn turn,
+                                                 TaskDone<api::DeleteResponse> done) mutable {
+        clock.Ended("wait for its turn");
         shim_api::DeleteRequest request;
         request.set_id(task->key().id);
         task->CallShim<shim_api::DeleteResponse>(
             "Delete", request, TimeLeft(deadline, options_.change_timeout),
-            [this, task, turn = std::move(turn),
+            [this, task, turn = std::move(turn), clock = std::move(clock),
              done = std::move(done)](absl::StatusOr<shim_api::DeleteResponse> answer) mutable {
+              clock.Ended("shim: Delete");
               if (!answer.ok()) {
                 return OnDeleteAnswer(task, std::move(turn), answer.status(), std::move(done));
               }
@@ -263,7 +272,12 @@ void TaskManager::Delete(TaskCall call, api::DeleteTaskRequest request,
               response.set_pid(answer->pid());
               response.set_exit_status(answer->exit_status());
               *response.mutable_exited_at() = answer->exited_at();
-              OnDeleteAnswer(task, std::move(turn), std::move(response), std::move(done));
+              auto answered = [clock = std::move(clock), done = std::move(done)](
+                                  absl::StatusOr<api::DeleteResponse> response) mutable {
+                clock.Ended("end of the shim, removal of the bundle");
+                done(std::move(response));
+              };
+              OnDeleteAnswer(task, std::move(turn), std::move(response), std::move(answered));
             });
       });
 }

@@ -114,6 +114,8 @@ class TaskManager {
 
   // Restart policies, health checks and attach, which shims see to.
   TaskLife& life() { return life_; }
+  // Where the time of tasks went.
+  const LifeTrace& trace() const { return trace_; }
 
  private:
   using TaskPtr = std::shared_ptr<Task>;
@@ -141,7 +143,7 @@ class TaskManager {
   void ReadState(const TaskPtr& task,
                  absl::AnyInvocable<void(std::optional<containerd::v1::types::Process>)> done);
   void CallStart(const TaskPtr& task, absl::Time deadline, const std::string& exec_id,
-                 OperationQueue::Turn turn,
+                 OperationQueue::Turn turn, StepClock clock,
                  TaskDone<containerd::services::tasks::v1::StartResponse> done);
   void OnDeleteAnswer(const TaskPtr& task, OperationQueue::Turn turn,
                       absl::StatusOr<containerd::services::tasks::v1::DeleteResponse> answer,
@@ -152,6 +154,7 @@ class TaskManager {
   const Options options_;
   const BundleStore bundles_;
   TaskTable tasks_;
+  LifeTrace trace_;
   ShimSupervisor supervisor_;
   TaskCreator creator_;
   TaskLife life_;

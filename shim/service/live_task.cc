@@ -25,6 +25,9 @@ namespace berth::service {
 namespace {
 
 // How long Delete waits for output that somebody still holds back.
+constexpr char kCreateVerb[] = "create";
+constexpr char kStartVerb[] = "start";
+constexpr char kExecVerb[] = "exec";
 constexpr absl::Duration kDrainLimit = absl::Seconds(10);
 // And how long a restart does.
 constexpr absl::Duration kTurnOverDrainLimit = absl::Seconds(2);
@@ -166,7 +169,7 @@ void LiveTask::ContainerCreated(absl::Status status) {
   create_phase_ = CreatePhase::kOver;
   task_.CreateFinished(container_->init_pid());
   PublishCreate();
-  LogLatency("create");
+  KeepSteps(kCreateVerb);
   Done<pid_t> done = std::move(create_done_);
   done(container_->init_pid());
   // Parsing the spec took memory that nothing needs from here on.
@@ -317,7 +320,7 @@ void LiveTask::InitStarted(absl::Status status) {
   event.set_container_id(spec_.id);
   event.set_pid(container_->init_pid());
   Publish("/tasks/start", "containerd.events.TaskStart", event);
-  LogLatency("start");
+  KeepSteps(kStartVerb);
   StartHealth();
   Done<pid_t> done = std::move(init.start_done);
   done(container_->init_pid());
@@ -351,7 +354,7 @@ void LiveTask::ExecStarted(const std::string& exec_id,
   event.set_exec_id(exec_id);
   event.set_pid(pid);
   Publish("/tasks/exec-started", "containerd.events.TaskExecStarted", event);
-  LogLatency("exec");
+  KeepSteps(kExecVerb);
   Done<pid_t> done = std::move(member(exec_id).start_done);
   done(pid);
   Announce(exits);
@@ -553,13 +556,28 @@ void LiveTask::Publish(absl::string_view topic, absl::string_view type,
                           std::move(on_acknowledged));
 }
 
-void LiveTask::LogLatency(absl::string_view verb) {
+void LiveTask::KeepSteps(const char* verb) {
+  std::erase_if(steps_, [verb](const VerbSteps& kept) { return kept.verb == verb; });
+  steps_.push_back({verb, absl::Now(), container_->latency()});
   if (!context_.log.debug()) return;
   std::string line = absl::StrCat(verb, " took");
   for (const launch::StepTime& step : container_->latency()) {
     absl::StrAppend(&line, " ", step.step, "=", step.nanoseconds / 1000, "us");
   }
   context_.log.Debug(line);
+}
+
+void LiveTask::FillSteps(berth::shim::v1::GetStepsResponse& steps) const {
+  for (const VerbSteps& kept : steps_) {
+    auto& verb = *steps.add_verbs();
+    verb.set_verb(kept.verb);
+    SetTimestamp(kept.ended_at, verb.mutable_ended_at());
+    for (const launch::StepTime& step : kept.steps) {
+      auto& added = *verb.add_steps();
+      added.set_name(step.step);
+      added.set_nanoseconds(step.nanoseconds);
+    }
+  }
 }
 
 }  // namespace berth::service

@@ -110,6 +110,7 @@ class LiveTask {
   void SetPolicy(Policy policy);
   void MarkStopped(task::UserStopped user_stopped);
   void FillStatus(berth::shim::v1::GetStatusResponse& status) const;
+  void FillSteps(berth::shim::v1::GetStepsResponse& steps) const;
 
  private:
   // One process, init's under the empty id.
@@ -182,7 +183,8 @@ class LiveTask {
                EventQueue::Weight weight = EventQueue::Weight::kNormal,
                EventQueue::OnAcknowledged on_acknowledged = nullptr);
   void PublishCreate();
-  void LogLatency(absl::string_view verb);
+  // What the container took for the verb that has just ended.
+  void KeepSteps(const char* verb);
 
   ShimContext& context_;
   const CreateSpec spec_;
@@ -220,6 +222,13 @@ class LiveTask {
   std::unique_ptr<HealthMonitor> health_;
   uint32_t health_generation_ = 0;
   absl::Status delete_status_;
+  // The last of each verb, the oldest first.
+  struct VerbSteps {
+    const char* verb;
+    absl::Time ended_at;
+    std::vector<launch::StepTime> steps;
+  };
+  std::vector<VerbSteps> steps_;
   // Callbacks that may outlive the task hold a weak reference.
   std::shared_ptr<LiveTask*> self_ = std::make_shared<LiveTask*>(this);
 };

@@ -171,6 +171,14 @@ void SupervisorService::Register(ttrpc::Server& server) {
         EncodePolicy(task->policy(), *response.mutable_restart());
         return response;
       });
+  Add<v1::GetStepsRequest, v1::GetStepsResponse>(
+      server, "GetSteps",
+      [this](const v1::GetStepsRequest& request) -> absl::StatusOr<v1::GetStepsResponse> {
+        BERTH_ASSIGN_OR_RETURN(const LiveTask* task, find_(request.id()));
+        v1::GetStepsResponse response;
+        task->FillSteps(response);
+        return response;
+      });
 }
 
 }  // namespace berth::service
