@@ -1,4 +1,5 @@
-"""berth fsck finds what is not as recorded and a new import heals it; berth df adds up; berth ps --ops shows what hangs."""
+"""berth fsck finds what is not as recorded and a new import heals it; berth df adds up; berth ps --ops shows what hangs;
+berth explain says where time went."""
 import glob
 import json
 import os
@@ -120,6 +121,38 @@ class StoreCareTest(BerthTest):
         committed = [folder for folder in glob.glob(snapshots + "/*/fs") if folder != active[0]]
         expected = on_disk(self.daemon.root + "/content/blobs", *committed)
         self.assertAlmostEqual(in_bytes(rows["Images"]["Size"]), expected, delta=0.03 * expected + 50000)
+
+    def test_explain_says_where_the_time_went(self):
+        name = self.name("explained")
+        self.daemon.berth("run", "-d", "--name", name, "busybox", "sleep", "1000")
+        self.addCleanup(self.daemon.berth, "rm", "-f", name, check=False)
+        self.daemon.berth("exec", name, "true")
+        rows = json.loads(self.daemon.berth("explain", "--format", "json", name).stdout)
+        steps = {(row["source"], row["call"], row["step"]): row for row in rows}
+        for call, step in (("Tasks.Create", "spawn the shim"), ("Tasks.Create", "shim: Create"), ("Tasks.Start", "shim: Start")):
+            self.assertIn(("berthd", call, step), steps)
+        for verb in ("create", "start", "exec"):
+            self.assertTrue([key for key in steps if key[:2] == ("shim", verb)], verb)
+        # The shim's part of its Create is no longer than the call.
+        inside = sum(row["took_nanoseconds"] for key, row in steps.items() if key[:2] == ("shim", "create"))
+        self.assertGreater(inside, 0)
+        self.assertLessEqual(inside, steps["berthd", "Tasks.Create", "shim: Create"]["took_nanoseconds"])
+        self.assertIn("spawn the shim", self.daemon.berth("explain", name).stdout)
+        # Another daemon has only what the shim knows.
+        self.daemon.signal(signal.SIGKILL)
+        self.daemon.start()
+        rows = json.loads(self.daemon.berth("explain", "--format", "json", name).stdout)
+        self.assertEqual({row["source"] for row in rows}, {"shim"})
+        identity = self.daemon.berth("inspect", "-f", "{{.Id}}", name).stdout.strip()
+        self.daemon.berth("rm", "-f", name)
+        self.assertIn("No such container", self.daemon.berth("explain", identity, check=False).stderr)
+
+    def test_explain_of_a_task_that_is_gone(self):
+        name = self.name("gone")
+        self.daemon.ctr("run", "--rm", BUSYBOX, name, "true")
+        text = self.daemon.berth("explain", name).stdout
+        self.assertIn("Tasks.Delete", text)
+        self.assertIn("shim: Delete", text)
 
     def test_operations_show_stage_and_age_of_what_hangs(self):
         name = self.name("ops")
