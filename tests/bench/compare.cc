@@ -42,8 +42,8 @@ struct Options {
   std::string directory = "/tmp";
   std::string json;
   FloorProgram floor;
-  std::vector<std::string> sections = {"lives",   "clients", "records",
-                                       "content", "output",  "memory"};
+  std::vector<std::string> sections = {"lives",   "trace",  "clients", "records",
+                                       "content", "output", "memory"};
   Plan plan;
   int load = 0;
   double require_ratio = 0;
@@ -84,6 +84,7 @@ absl::Status MeasureSection(const std::string& section, const Options& options,
                             const Servers& servers, Report* report) {
   std::cerr << "measuring: " << section << "\n";
   if (section == "lives") return MeasureLives(servers, options.plan, options.floor, report);
+  if (section == "trace") return MeasureTrace(servers, options.plan, report);
   if (section == "clients") return MeasureClients(servers, options.plan, report);
   if (section == "records") return MeasureRecords(servers, options.plan, report);
   if (section == "content") return MeasureContent(servers, options.plan, report);

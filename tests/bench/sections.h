@@ -21,6 +21,8 @@ struct FloorProgram {
 // The whole life and its steps; without a network namespace; execs; all beside the floor.
 absl::Status MeasureLives(const Servers& servers, const Plan& plan, const FloorProgram& floor,
                           Report* report);
+// Where the time of a life goes, by the records of berthd and its shims: no peer has such.
+absl::Status MeasureTrace(const Servers& servers, const Plan& plan, Report* report);
 // Lives per second with several clients, and the processor time of a life.
 absl::Status MeasureClients(const Servers& servers, const Plan& plan, Report* report);
 // List, Get and events with many containers on record.
