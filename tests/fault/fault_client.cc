@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/digest/hasher.h"
 #include "base/status/status_macros.h"
 #include "proto/berth/events/v1/events.pb.h"
@@ -11,6 +12,7 @@
 namespace berth::fault {
 namespace {
 
+constexpr absl::Duration kSlowCall = absl::Milliseconds(500);
 constexpr absl::Duration kListenAgain = absl::Milliseconds(50);
 
 std::shared_ptr<grpc::Channel> Connect(absl::string_view socket) {
@@ -80,6 +82,18 @@ std::vector<std::string> EventHistory::TakeGaps() {
   return std::exchange(gaps_, {});
 }
 
+void EventHistory::Note(absl::string_view text) {
+  const absl::MutexLock lock(&mutex_);
+  notes_.push_back(
+      absl::StrCat(absl::FormatTime("%H:%M:%E3S ", absl::Now(), absl::UTCTimeZone()), text));
+  if (notes_.size() > kNotes) notes_.pop_front();
+}
+
+std::string EventHistory::Notes() const {
+  const absl::MutexLock lock(&mutex_);
+  return absl::StrJoin(notes_, "; ");
+}
+
 FaultClient::FaultClient(absl::string_view socket, absl::string_view ns, EventHistory& history)
     : FaultClient(Connect(socket), ns, history) {}
 
@@ -115,6 +129,12 @@ void FaultClient::Prepare(grpc::ClientContext& context, absl::string_view lease,
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
 }
 
+void FaultClient::NoteCall(absl::string_view what, absl::Duration took,
+                           const absl::Status& status) {
+  if (took < kSlowCall && !absl::IsUnavailable(status)) return;
+  history_.Note(absl::StrCat(what, " took ", absl::FormatDuration(took), ": ", status.ToString()));
+}
+
 // A first connection that fails, or a daemon that was killed, ends the stream: the next one goes on
 // where it broke off.
 void FaultClient::Listen() {
@@ -133,6 +153,8 @@ void FaultClient::Listen() {
 void FaultClient::ListenOnce(grpc::ClientContext& context) {
   context.AddMetadata("berth-event-cursor", history_.cursor());
   const auto reader = events_stub.Subscribe(&context, events::SubscribeRequest());
+  reader->WaitForInitialMetadata();
+  history_.Note(absl::StrCat("listens from ", history_.cursor()));
   events::Envelope envelope;
   while (reader->Read(&envelope)) {
     // The cursor is a field that containerd's message does not have.
@@ -146,7 +168,8 @@ void FaultClient::ListenOnce(grpc::ClientContext& context) {
     const bool ours = envelope.namespace_() == ns_;
     history_.Add(resumable.cursor(), ours ? EndOfProcess(envelope) : std::nullopt);
   }
-  (void)reader->Finish();  // the daemon was killed
+  const absl::Status end = FromGrpc(reader->Finish());  // the daemon was killed
+  history_.Note(absl::StrCat("listened until ", history_.cursor(), ": ", end.ToString()));
 }
 
 absl::StatusOr<std::string> FaultClient::WriteBlob(

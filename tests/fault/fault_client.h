@@ -7,6 +7,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,9 +69,15 @@ class EventHistory {
   void AddGap(std::string description);
   std::vector<TaskEvent> Of(const std::string& container) const;
   std::vector<std::string> TakeGaps();
+  // What a finding may be explained by: ends of subscriptions, slow calls. The last kNotes.
+  void Note(absl::string_view text);
+  std::string Notes() const;
 
  private:
+  static constexpr size_t kNotes = 24;
+
   mutable absl::Mutex mutex_;
+  std::deque<std::string> notes_ ABSL_GUARDED_BY(mutex_);
   std::string cursor_ ABSL_GUARDED_BY(mutex_) = "oldest";
   std::vector<TaskEvent> events_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> gaps_ ABSL_GUARDED_BY(mutex_);
@@ -91,8 +98,13 @@ class FaultClient {
                     absl::Duration timeout = kCallTimeout) {
     grpc::ClientContext context;
     Prepare(context, lease, timeout);
-    return FromGrpc((stub.*method)(&context, request, response));
+    const absl::Time began = absl::Now();
+    absl::Status status = FromGrpc((stub.*method)(&context, request, response));
+    NoteCall(request.GetTypeName(), absl::Now() - began, status);
+    return status;
   }
+  // What of calls and subscriptions may explain a finding.
+  std::string Notes() const { return history_.Notes(); }
   // Uploads `bytes` as a blob; ALREADY_EXISTS is success. The answer is its digest.
   absl::StatusOr<std::string> WriteBlob(
       absl::string_view ref, const std::string& bytes, absl::string_view lease,
@@ -119,6 +131,7 @@ class FaultClient {
  private:
   FaultClient(std::shared_ptr<grpc::Channel> channel, absl::string_view ns, EventHistory& history);
   void Prepare(grpc::ClientContext& context, absl::string_view lease, absl::Duration timeout) const;
+  void NoteCall(absl::string_view what, absl::Duration took, const absl::Status& status);
   void Listen();
   // Until the stream ends.
   void ListenOnce(grpc::ClientContext& context);

@@ -365,9 +365,14 @@ void LifeScenario::VerifyEvents(FaultClient& client, Victims victims, Findings& 
     // This question sets the pace.
   } while (absl::Now() < late && !Get(client).ok());
   for (const TaskEvent& event : published) VerifyEvent(event, victims, findings);
-  if (exits == 0) findings.lost_exits.push_back("no exit event");
-  if (deletes == 0) findings.lost_exits.push_back("no delete event");
-  if (exec_ends && execs == 0) findings.lost_exits.push_back("no exit event of the exec");
+  const auto lost = [&](absl::string_view what) {
+    findings.lost_exits.push_back(
+        absl::StrCat(what, " at ", absl::FormatTime("%H:%M:%E3S", absl::Now(), absl::UTCTimeZone()),
+                     " (", client.Notes(), ")"));
+  };
+  if (exits == 0) lost("no exit event");
+  if (deletes == 0) lost("no delete event");
+  if (exec_ends && execs == 0) lost("no exit event of the exec");
   // A kill between an acknowledgement and the note of it leaves the event to be told twice, with
   // the same status (docs/formats/shim.md); never more often.
   if (exits > 2) findings.wrong_statuses.push_back(absl::StrCat(exits, " exit events"));
