@@ -128,10 +128,7 @@ absl::StatusOr<int> Attach(const Context& context, const AttachArguments& argume
   BERTH_ASSIGN_OR_RETURN(const std::unique_ptr<EngineWait> wait, client.StartWait(wait_request));
   BERTH_ASSIGN_OR_RETURN(const std::unique_ptr<Foreground> foreground,
                          Foreground::Attach(client, options));
-  return foreground->Follow([&]() -> absl::StatusOr<int> {
-    BERTH_ASSIGN_OR_RETURN(const engine::WaitContainerResponse ended, wait->Result());
-    return ended.exit_code();
-  });
+  return foreground->Follow([&] { return ExitCodeOf(client, *wait, options.container); });
 }
 
 }  // namespace

@@ -30,6 +30,19 @@ engine::AttachRequest::Open OpenFor(const ForegroundOptions& options,
 
 }  // namespace
 
+absl::StatusOr<int> ExitCodeOf(const EngineClient& client, EngineWait& wait,
+                               const std::string& id) {
+  absl::StatusOr<engine::WaitContainerResponse> result = wait.Result();
+  if (result.ok()) return result->exit_code();
+  if (!absl::IsUnavailable(result.status())) return result.status();
+  // The server was restarted; by now it is back.
+  engine::WaitContainerRequest request;
+  request.set_container(id);
+  BERTH_ASSIGN_OR_RETURN(const std::unique_ptr<EngineWait> again, client.StartWait(request));
+  BERTH_ASSIGN_OR_RETURN(result, again->Result());
+  return result->exit_code();
+}
+
 WindowSize TerminalSize() {
   const absl::StatusOr<WindowSize> size = GetWindowSize(BorrowedFd(STDOUT_FILENO));
   return size.ok() ? *size : WindowSize();

@@ -58,6 +58,9 @@ class Foreground {
   bool has_exited_ = false;
 };
 
+// How container `id` ended, by a wait that may have broken when the server was restarted.
+absl::StatusOr<int> ExitCodeOf(const EngineClient& client, EngineWait& wait, const std::string& id);
+
 // The terminal's size, {0, 0} without one.
 WindowSize TerminalSize();
 

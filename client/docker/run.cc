@@ -61,20 +61,6 @@ void DescribeStreams(const Streams& streams, engine::CreateContainerRequest& req
   request.set_terminal_rows(static_cast<uint32_t>(size.rows));
 }
 
-// How the container ended; the wait began before the start.
-absl::StatusOr<int> ExitCodeFrom(const EngineClient& client, EngineWait& wait,
-                                 const std::string& id) {
-  absl::StatusOr<engine::WaitContainerResponse> result = wait.Result();
-  if (result.ok()) return result->exit_code();
-  if (!absl::IsUnavailable(result.status())) return result.status();
-  // The server was restarted; by now it is back.
-  engine::WaitContainerRequest request;
-  request.set_container(id);
-  BERTH_ASSIGN_OR_RETURN(const std::unique_ptr<EngineWait> again, client.StartWait(request));
-  BERTH_ASSIGN_OR_RETURN(result, again->Result());
-  return result->exit_code();
-}
-
 // The container exists; its start failed or was never tried.
 int FailStart(const EngineClient& client, const RunArguments& arguments, const std::string& id,
               const absl::Status& status) {
@@ -119,7 +105,7 @@ absl::StatusOr<int> RunInForeground(const EngineClient& client, const RunArgumen
     foreground->reset();
     return FailStart(client, arguments, id, started.status());
   }
-  const auto ask = [&] { return ExitCodeFrom(client, **wait, id); };
+  const auto ask = [&] { return ExitCodeOf(client, **wait, id); };
   const absl::StatusOr<int> code = (*foreground)->Follow(ask);
   if (!code.ok()) return FailWith("run", code.status(), kExitDaemonError);
   // --rm: the name is free again when we are done. An error says nothing new: the program ended.

@@ -110,7 +110,7 @@ TEST(RowViewTest, FieldsThatTheFormatDoesNotShowAreNotAskedFor) {
 
 TEST(RowViewTest, CellsAreAlignedAlsoInEmptyLines) {
   EXPECT_EQ(AlignTabs("a\tb\n\n\tlong enough cell\tc\n"),
-            "a            b\n\n             long enough cell   c\n");
+            "a         b\n\n          long enough cell   c\n");
 }
 
 TEST(RowViewTest, PlainFieldsAndOthersRenderAlike) {

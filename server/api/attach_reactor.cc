@@ -71,6 +71,8 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
     if (!ok) {
       // The client has no more input; output goes on.
       if (!is_open_) return End(absl::InvalidArgumentError("the first message must open"));
+      // Or our server ends all calls, and this client has more to say to the next one.
+      if (is_numbered() && engine_.is_leaving()) return;
       return CloseInput();
     }
     if (!is_open_) return Open();
@@ -299,6 +301,11 @@ class AttachReactor final : public grpc::ServerBidiReactor<v1::AttachRequest, v1
     if (!output_ended_ && socket_.valid()) return;
     if (exited_sent_) return;
     exited_sent_ = true;
+    if (!std::exchange(is_accepted_, true)) {
+      v1::AttachResponse attached;  // always the first
+      attached.mutable_attached();
+      Send(std::move(attached));
+    }
     v1::AttachResponse response;
     response.mutable_exited()->set_exit_code(exit_code_);
     Send(std::move(response));

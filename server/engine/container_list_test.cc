@@ -36,8 +36,10 @@ class ContainerListTest : public ::testing::Test {
   void AddRecord(absl::string_view id) {
     const absl::Status added =
         database_->Write(WriteMode::kDelayed, [&](Connection& connection) -> absl::Status {
-          return connection.Run("INSERT INTO containers (ns, id, record) VALUES ('ns', ?, ?)", id,
-                                sqlite::Blob{""});
+          return connection.Run(
+              "INSERT INTO containers (ns, id, snapshotter, snapshot_key, record) "
+              "VALUES ('ns', ?, '', '', ?)",
+              id, sqlite::Blob{""});
         });
     ASSERT_TRUE(added.ok()) << added;
   }

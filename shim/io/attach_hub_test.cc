@@ -283,8 +283,9 @@ class AttachSessionTest : public AttachTest {
   static constexpr auto kFirst = AttachHub::Input::kFirstClient;
 
   // A process that reads `input_` what the clients write.
-  void MakeProcess(absl::Duration patience = AttachHub::kPatience) {
-    MakeHub(kFirst, AttachHub::Terminal::kNo, patience);
+  void MakeProcess(absl::Duration patience = AttachHub::kPatience,
+                   AttachHub::Input input = kFirst) {
+    MakeHub(input, AttachHub::Terminal::kNo, patience);
     Pipe pipe = *MakePipe(O_NONBLOCK);
     input_ = std::move(pipe.read);
     ASSERT_TRUE(hub_->ConnectInput(std::move(pipe.write)).ok());
@@ -350,7 +351,7 @@ TEST_F(AttachSessionTest, InputEndsWhenNobodyComesBack) {
 }
 
 TEST_F(AttachSessionTest, SessionsThatAreOverAreForgottenAtSomeTime) {
-  MakeHub(AttachHub::Input::kStays, AttachHub::Terminal::kNo, absl::Milliseconds(1));
+  MakeProcess(absl::Milliseconds(1), AttachHub::Input::kStays);
   for (size_t i = 0; i < 3 * AttachHub::kMaxClients; ++i) {
     auto client = Enter(absl::StrCat("s", i));
     EXPECT_EQ(client->taken, 0u);

@@ -28,6 +28,13 @@ class SessionsTest(DockerTest):
         self.addCleanup(process.kill)
         return process
 
+    def write(self, process, data):
+        try:
+            process.stdin.write(data)
+            process.stdin.flush()
+        except BrokenPipeError:
+            self.fail("the client went: %s" % process.stderr.read())
+
     def test_piped_input_is_whole_over_restarts(self):
         process = self.piped("run", "-i", "--rm", "--name", "sum", "busybox", "md5sum")
         digest, numbers = hashlib.md5(), random.Random(1)
@@ -35,8 +42,7 @@ class SessionsTest(DockerTest):
             for _ in range(24):
                 piece = numbers.randbytes(50000)
                 digest.update(piece)
-                process.stdin.write(piece)
-            process.stdin.flush()
+                self.write(process, piece)
             if how is not None:
                 self.restart(how)
         process.stdin.close()
@@ -66,13 +72,13 @@ class SessionsTest(DockerTest):
         wait_for(lambda: self.daemon.berth("logs", "left").stdout == "said\nover\n", 30)
 
     def test_a_program_that_ends_while_the_daemon_is_away(self):
-        for options in ((), ("--rm",)):
-            with self.subTest(options):
-                process = self.piped("run", *options, "--name", "ends", "busybox", "sh", "-c",
+        for name, options in (("kept", ()), ("goes", ("--rm",))):
+            with self.subTest(name):
+                process = self.piped("run", *options, "--name", name, "busybox", "sh", "-c",
                                      "echo up; while ! test -e /go; do sleep 0.05; done; exit 6")
                 process.stdin.close()
                 self.assertEqual(process.stdout.readline(), b"up\n")
-                pid = self.daemon.berth("inspect", "-f", "{{.State.Pid}}", "ends").stdout.strip()
+                pid = self.daemon.berth("inspect", "-f", "{{.State.Pid}}", name).stdout.strip()
                 self.daemon.signal(signal.SIGKILL)
                 with open("/proc/%s/root/go" % pid, "w"):
                     pass
@@ -122,25 +128,26 @@ class SessionsTest(DockerTest):
     def test_an_upload_keeps_a_stopped_container_from_starting(self):
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w") as tar:
+            tar.addfile(tarfile.TarInfo("begun"))
             info = tarfile.TarInfo("f")
-            info.size = 100000
+            info.size = 4000000
             tar.addfile(info, io.BytesIO(b"x" * info.size))
         data = out.getvalue()
         for is_finished in (True, False):
             with self.subTest(is_finished):
                 name = "up%d" % is_finished
-                self.daemon.berth("create", "--name", name, "busybox", "sh", "-c", "wc -c < /root/f || echo none")
-                upload = self.piped("cp", "-", name + ":/root")
-                upload.stdin.write(data[:70000])
+                self.daemon.berth("create", "--name", name, "busybox", "sh", "-c", "wc -c < /f || echo none")
+                upload = self.piped("cp", "-", name + ":/")
+                upload.stdin.write(data[:3000000])
                 upload.stdin.flush()
                 # Something of it is there: the upload has begun.
-                root = lambda: self.daemon.berth("diff", name, check=False).stdout
-                wait_for(lambda: "/root" in root(), 30)
+                changed = lambda: self.daemon.berth("diff", name, check=False).stdout
+                wait_for(lambda: "/begun" in changed(), 30)
                 start = self.in_background("start", "-a", name)
                 with self.assertRaises(subprocess.TimeoutExpired):
                     start.wait(1)
                 if is_finished:
-                    upload.stdin.write(data[70000:])
+                    upload.stdin.write(data[3000000:])
                     upload.stdin.close()
                     self.assertEqual(upload.wait(30), 0, upload.stderr.read())
                 else:
@@ -148,7 +155,7 @@ class SessionsTest(DockerTest):
                     upload.stdin.close()
                 self.assertEqual(start.wait(30), 0)
                 if is_finished:
-                    self.assertEqual(start.stdout.read(), "100000\n")
+                    self.assertEqual(start.stdout.read(), "4000000\n")
 
 
 if __name__ == "__main__":
