@@ -65,10 +65,23 @@ bool IsNullDevice(const struct stat& info) {
   return S_ISCHR(info.st_mode) && info.st_rdev == ::makedev(1, 3);
 }
 
+// On a kernel that has it and was started without it, its files are there all the same.
+bool AppArmorRuns() {
+  const int file = RawOpen("/sys/module/apparmor/parameters/enabled", O_RDONLY | O_CLOEXEC);
+  char answer = 'N';
+  const bool runs = file >= 0 && ::read(file, &answer, 1) == 1 && answer == 'Y';
+  if (file >= 0) ::close(file);
+  return runs;
+}
+
 }  // namespace
 
 void Bind(ProcessSetup& setup, const spec::ProcessPlan& process) {
   setup.process = &process;
+  // A container's own /sys could say anything.
+  setup.apparmor_runs = !process.apparmor_profile.empty() && AppArmorRuns();
+  setup.selinux_runs =
+      !process.selinux_label.empty() && ::access("/sys/fs/selinux/enforce", F_OK) == 0;
   setup.arguments.reserve(process.args.size() + 1);
   for (const std::string& text : process.args) {
     setup.arguments.push_back(const_cast<char*>(text.c_str()));
@@ -147,10 +160,9 @@ void ProcessBuilder::SetLabels(int proc) {
   if (process.apparmor_profile.empty() && process.selinux_label.empty()) return;
   report_.Begin(Step::kLabels);
   if (!process.apparmor_profile.empty() && process.apparmor_profile != "unconfined") {
-    int file = RawOpenAt(proc, "self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC);
-    if (file < 0 && ::access("/sys/kernel/security/apparmor", F_OK) == 0) {
-      file = RawOpenAt(proc, "self/attr/exec", O_WRONLY | O_CLOEXEC);
-    }
+    const int file = setup_.apparmor_runs
+                         ? RawOpenAt(proc, "self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC)
+                         : -1;
     if (file < 0) {
       report_.FailFormat(
           ENOTSUP, "$.process.apparmorProfile asks for \"%s\", but this kernel has no AppArmor",
@@ -162,8 +174,9 @@ void ProcessBuilder::SetLabels(int proc) {
     ::close(file);
   }
   if (!process.selinux_label.empty()) {
-    const int file = RawOpenAt(proc, "self/attr/exec", O_WRONLY | O_CLOEXEC);
-    if (file < 0 || ::access("/sys/fs/selinux/enforce", F_OK) != 0) {
+    const int file =
+        setup_.selinux_runs ? RawOpenAt(proc, "self/attr/exec", O_WRONLY | O_CLOEXEC) : -1;
+    if (file < 0) {
       report_.FailFormat(ENOTSUP,
                          "$.process.selinuxLabel asks for \"%s\", but SELinux is not active here",
                          process.selinux_label.c_str());

@@ -25,11 +25,14 @@ struct ProcessSetup {
   std::vector<int> preserved;     // become 3, 4, ...
   int seccomp = -1;               // a compiled program, or -1
   const char* keyring = nullptr;  // the new session keyring's name, or null: keep the caller's
+  bool apparmor_runs = false;     // looked at only where a profile is wanted
+  bool selinux_runs = false;      // the same for a label
   bool user_namespace = false;    // in one that is not the host's
   bool setgroups_denied = false;  // such a one may say so: LookAtSetgroups
 };
 
-// Fills arguments and environment from `process`, which must outlive the setup.
+// Fills arguments, environment and what `process` needs to know of the host, in the parent.
+// `process` must outlive the setup.
 void Bind(ProcessSetup& setup, const spec::ProcessPlan& process);
 
 class ProcessBuilder {

@@ -118,7 +118,10 @@ int MountFilesystem(init::Reporter& report, const FilesystemRequest& request, in
     }
   }
   if (request.label != nullptr && FsSetString(context, "context", request.label) != 0) {
-    FailMount(report, request, errno, context, "context");
+    const int error = errno;
+    char option[kMaxValue + 16];
+    ::snprintf(option, sizeof(option), "context=%s", request.label);
+    FailMount(report, request, error, context, option);
   }
   if (FsCreate(context) != 0) FailMount(report, request, errno, context, "");
   const int mount = FsMount(context, static_cast<unsigned>(request.attributes));
