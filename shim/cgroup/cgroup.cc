@@ -273,13 +273,33 @@ const Directory* Cgroup::FindController(absl::string_view controller) const {
   return nullptr;
 }
 
-absl::Status Cgroup::AddProcess(pid_t pid, Placement placement, absl::string_view subpath) const {
+absl::Status Cgroup::AddProcess(pid_t pid, Placement placement,
+                                const std::vector<std::string>& subpaths) const {
+  std::vector<std::string> inner(directories_.size());
+  for (const std::string& subpath : subpaths) {
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(subpath, absl::MaxSplits(':', 1));
+    const bool is_for_all = !absl::StrContains(subpath, ':');
+    const std::string path = CleanPath(is_for_all ? subpath : parts.second).substr(1);
+    for (absl::string_view controller : absl::StrSplit(is_for_all ? "" : parts.first, ',')) {
+      bool known = is_for_all;
+      for (size_t i = 0; i < directories_.size(); ++i) {
+        if (!is_for_all && !directories_[i].Has(controller)) continue;
+        known = true;
+        inner[i] = path.empty() ? "" : absl::StrCat(path, "/");
+      }
+      if (!known) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "--cgroup: \"", subpath, "\": no cgroup v1 hierarchy has the controller ", controller));
+      }
+    }
+  }
   const std::string text = absl::StrCat(pid);
-  const std::string inner = subpath.empty() ? "" : CleanPath(subpath).substr(1) + "/";
-  for (const Directory& directory : directories_) {
+  for (size_t i = 0; i < directories_.size(); ++i) {
+    const Directory& directory = directories_[i];
     if (directory.unified && placement == Placement::kBesidesUnified) continue;
     absl::Status status =
-        WriteControlFileAt(directory.fd, absl::StrCat(inner, "cgroup.procs"), text);
+        WriteControlFileAt(directory.fd, absl::StrCat(inner[i], "cgroup.procs"), text);
     if (!status.ok()) return Annotate(status, absl::StrCat("join cgroup ", directory.path));
   }
   return absl::OkStatus();

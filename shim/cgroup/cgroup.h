@@ -59,10 +59,12 @@ class Cgroup {
   // The directory with v1 `controller`, or null.
   const Directory* FindController(absl::string_view controller) const;
 
-  // Moves `pid` into the group (into `subpath` of it). With kBesidesUnified, the v2 directory is
-  // left out: clone3 placed it there.
+  // Moves `pid` into the group, or into one below it: "path" in all hierarchies, "memory,cpu:path"
+  // in those of the controllers. Errors: INVALID_ARGUMENT for a controller that has none. With
+  // kBesidesUnified, the v2 directory is left out: clone3 placed it there.
   enum class Placement { kEverywhere, kBesidesUnified };
-  absl::Status AddProcess(pid_t pid, Placement placement, absl::string_view subpath = "") const;
+  absl::Status AddProcess(pid_t pid, Placement placement,
+                          const std::vector<std::string>& subpaths = {}) const;
 
   // Makes `uid` the owner of the v2 directory and of those files in it that the kernel names for
   // that. v1 groups are never given away.

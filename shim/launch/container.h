@@ -83,7 +83,8 @@ struct ExecOptions {
   std::string process_json;  // an OCI Process object
   Stdio stdio;               // ignored when process.terminal is true
   std::vector<UniqueFd> preserved_fds;
-  std::string cgroup_subpath;  // empty: the container's own cgroup
+  // "path" below the container's own cgroup, or "memory,cpu:path" of single v1 hierarchies.
+  std::vector<std::string> cgroup_subpaths;
 };
 
 struct ExecProcess {

@@ -93,7 +93,7 @@ absl::Status ExecJob::Clone(init::ExecPlan& plan) {
     assistant_ = std::move(assistant.pidfd);
     return absl::OkStatus();
   }
-  is_in_cgroup_ = state_.cgroup.unified().valid() && options_.cgroup_subpath.empty();
+  is_in_cgroup_ = state_.cgroup.unified().valid() && options_.cgroup_subpaths.empty();
   BERTH_ASSIGN_OR_RETURN(Cloned child, CloneIntoPidNamespace(state_.init_pidfd, 0,
                                                              is_in_cgroup_ ? state_.cgroup.unified()
                                                                            : BorrowedFd(-1)));
@@ -107,7 +107,7 @@ absl::Status ExecJob::Place() {
   using Placement = cgroup::Cgroup::Placement;
   absl::Status status = state_.cgroup.AddProcess(
       process_.pid, is_in_cgroup_ ? Placement::kBesidesUnified : Placement::kEverywhere,
-      options_.cgroup_subpath);
+      options_.cgroup_subpaths);
   if (state_.authority != Authority::kHost && IsDenied(status)) {
     state_.warnings.push_back(
         absl::StrCat("the process is not in the container's cgroup: ", status.message()));

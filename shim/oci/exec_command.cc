@@ -130,7 +130,7 @@ absl::StatusOr<int> RunExec(CommandContext& context) {
   }
   BERTH_ASSIGN_OR_RETURN(options.stdio, InheritedStdio());
   options.preserved_fds = std::move(context.preserved_fds);
-  options.cgroup_subpath = context.options.Get("cgroup");
+  options.cgroup_subpaths = context.options.All("cgroup");
   BERTH_ASSIGN_OR_RETURN(std::unique_ptr<Loop> loop, Loop::Create());
   BERTH_ASSIGN_OR_RETURN(
       std::unique_ptr<launch::Container> container,

@@ -1,18 +1,14 @@
-// events, spec, features: what the runtime tells about containers and itself.
+// spec, features: what the runtime tells about itself.
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include <algorithm>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/json/writer.h"
 #include "base/os/file_io.h"
 #include "base/status/status_macros.h"
-#include "shim/cgroup/cgroup.h"
-#include "shim/cgroup/stats.h"
 #include "shim/oci/commands.h"
 #include "shim/spec/mount_options.h"
 #include "shim/spec/names.h"
@@ -33,51 +29,6 @@ void WriteStrings(Writer& writer, absl::string_view key, const std::vector<std::
   writer.Key(key).BeginArray();
   for (const std::string& value : values) writer.String(value);
   writer.EndArray();
-}
-
-// runc's own form of statistics, in which every time is in nanoseconds.
-std::string StatsJson(const std::string& id, const cgroup::Cgroup& group) {
-  Writer writer;
-  writer.BeginObject().Key("type").String("stats").Key("id").String(id).Key("data").BeginObject();
-  if (cgroup::UsesV1(group)) {
-    const auto metrics = cgroup::CollectV1(group);
-    writer.Key("cpu").BeginObject().Key("usage").BeginObject();
-    writer.Key("total").Uint(metrics.cpu().usage().total());
-    writer.Key("kernel").Uint(metrics.cpu().usage().kernel());
-    writer.Key("user").Uint(metrics.cpu().usage().user()).EndObject();
-    writer.Key("throttling").BeginObject();
-    writer.Key("periods").Uint(metrics.cpu().throttling().periods());
-    writer.Key("throttledPeriods").Uint(metrics.cpu().throttling().throttled_periods());
-    writer.Key("throttledTime")
-        .Uint(metrics.cpu().throttling().throttled_time())
-        .EndObject()
-        .EndObject();
-    writer.Key("memory").BeginObject().Key("cache").Uint(metrics.memory().total_cache());
-    writer.Key("usage").BeginObject().Key("limit").Uint(metrics.memory().usage().limit());
-    writer.Key("usage").Uint(metrics.memory().usage().usage());
-    writer.Key("max").Uint(metrics.memory().usage().max());
-    writer.Key("failcnt").Uint(metrics.memory().usage().failcnt()).EndObject().EndObject();
-    writer.Key("pids").BeginObject().Key("current").Uint(metrics.pids().current());
-    writer.Key("limit").Uint(metrics.pids().limit()).EndObject();
-  } else {
-    const auto metrics = cgroup::CollectV2(group);
-    writer.Key("cpu").BeginObject().Key("usage").BeginObject();
-    writer.Key("total").Uint(metrics.cpu().usage_usec() * 1000);
-    writer.Key("kernel").Uint(metrics.cpu().system_usec() * 1000);
-    writer.Key("user").Uint(metrics.cpu().user_usec() * 1000).EndObject();
-    writer.Key("throttling").BeginObject();
-    writer.Key("periods").Uint(metrics.cpu().nr_periods());
-    writer.Key("throttledPeriods").Uint(metrics.cpu().nr_throttled());
-    writer.Key("throttledTime").Uint(metrics.cpu().throttled_usec() * 1000).EndObject().EndObject();
-    writer.Key("memory").BeginObject().Key("cache").Uint(metrics.memory().file());
-    writer.Key("usage").BeginObject().Key("limit").Uint(metrics.memory().usage_limit());
-    writer.Key("usage").Uint(metrics.memory().usage());
-    writer.Key("max").Uint(metrics.memory().max_usage()).EndObject().EndObject();
-    writer.Key("pids").BeginObject().Key("current").Uint(metrics.pids().current());
-    writer.Key("limit").Uint(metrics.pids().limit()).EndObject();
-  }
-  writer.EndObject().EndObject();
-  return writer.Take();
 }
 
 struct DefaultMount {
@@ -180,31 +131,6 @@ std::string DefaultSpec(SpecFor whom) {
 
 }  // namespace
 
-absl::StatusOr<int> RunEvents(CommandContext& context) {
-  BERTH_ASSIGN_OR_RETURN(const std::string id, ContainerArgument(context));
-  absl::Duration interval = absl::Seconds(5);
-  if (context.options.Has("interval") &&
-      !absl::ParseDuration(context.options.Get("interval"), &interval)) {
-    return absl::InvalidArgumentError("--interval: expected a duration such as 5s");
-  }
-  while (true) {
-    BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, context.store.Load(id));
-    if (context.store.StateOf(record) == RuntimeState::kStopped) {
-      if (!context.options.Has("stats")) return 0;
-      return absl::FailedPreconditionError(
-          absl::StrCat("container with id ", id, " is not running"));
-    }
-    if (record.cgroup_paths.empty()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("container ", id, " has no cgroup that would count for it"));
-    }
-    Print(StatsJson(id, cgroup::Cgroup::Open(record.cgroup_paths)) + "\n");
-    if (context.options.Has("stats")) return 0;
-    // The interval is what the caller asked for.
-    absl::SleepFor(interval);  // tidy: allow(sleep)
-  }
-}
-
 absl::StatusOr<int> RunSpec(CommandContext& context) {
   const std::string path = context.options.Get("bundle", ".") + "/config.json";
   if (::access(path.c_str(), F_OK) == 0) {
@@ -236,6 +162,9 @@ absl::StatusOr<int> RunFeatures(CommandContext& context) {
   WriteStrings(writer, "operators", spec::SeccompOperatorNames());
   WriteStrings(writer, "archs", spec::SeccompArchitectureNames());
   WriteStrings(writer, "knownFlags", spec::SeccompFlagNames());
+  writer.EndObject().Key("memoryPolicy").BeginObject();
+  WriteStrings(writer, "modes", spec::MemoryPolicyModeNames());
+  WriteStrings(writer, "flags", spec::MemoryPolicyFlagNames());
   writer.EndObject().Key("apparmor").BeginObject().Key("enabled").Boolean(true).EndObject();
   writer.Key("selinux").BeginObject().Key("enabled").Boolean(true).EndObject();
   writer.Key("intelRdt").BeginObject().Key("enabled").Boolean(true).EndObject();

@@ -19,6 +19,7 @@
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "shim/cgroup/cgroup.h"
+#include "shim/cgroup/intel_rdt.h"
 #include "shim/cgroup/limits.h"
 #include "shim/oci/commands.h"
 #include "shim/oci/foreground.h"
@@ -266,6 +267,26 @@ absl::StatusOr<int> RunResume(CommandContext& context) {
   return Freeze(context, RuntimeState::kPaused, &launch::Container::Resume);
 }
 
+// --l3-cache-schema and --mem-bw-schema: for the class of service that the container is in.
+absl::Status UpdateIntelRdt(const CommandContext& context, const ContainerRecord& record) {
+  const std::string cache = context.options.Get("l3-cache-schema");
+  const std::string bandwidth = context.options.Get("mem-bw-schema");
+  if (cache.empty() && bandwidth.empty()) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
+  BERTH_ASSIGN_OR_RETURN(const std::string root, cgroup::FindResctrl(mounts));
+  BERTH_ASSIGN_OR_RETURN(std::string json, ReadFile(record.bundle + "/config.json"));
+  BERTH_ASSIGN_OR_RETURN(const spec::LaunchPlan plan, spec::ParseSpec(std::move(json)));
+  if (!plan.intel_rdt) {
+    return absl::FailedPreconditionError(
+        "the container was made without $.linux.intelRdt, and has no class of service");
+  }
+  spec::IntelRdt wanted = *plan.intel_rdt;
+  wanted.schemata.clear();
+  if (!cache.empty()) wanted.l3_cache_schema = cache;
+  if (!bandwidth.empty()) wanted.memory_bandwidth_schema = bandwidth;
+  return cgroup::IntelRdtGroup::At(root, wanted, record.id).Configure(wanted);
+}
+
 absl::StatusOr<int> RunUpdate(CommandContext& context) {
   BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
   if (context.store.StateOf(record) == RuntimeState::kStopped) {
@@ -284,6 +305,7 @@ absl::StatusOr<int> RunUpdate(CommandContext& context) {
     return absl::FailedPreconditionError("the container has no cgroup that could be limited");
   }
   BERTH_RETURN_IF_ERROR(cgroup::Cgroup::Open(record.cgroup_paths).Apply(resources));
+  BERTH_RETURN_IF_ERROR(UpdateIntelRdt(context, record));
   return 0;
 }
 

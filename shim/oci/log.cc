@@ -30,7 +30,17 @@ bool Log::Append(const std::string& line) const {
   return file.ok();
 }
 
+absl::Status Log::Check() const {
+  if (path_.empty()) return absl::OkStatus();
+  return OpenFile(path_, O_WRONLY | O_CREAT | O_APPEND, 0644).status();
+}
+
 void Log::Error(absl::string_view message) const {
+  // Who asks for JSON without a file reads it from standard error.
+  if (path_.empty() && form_ == LogForm::kJson) {
+    ::fputs(Line("error", message).c_str(), stderr);
+    return;
+  }
   ::fprintf(stderr, "berth-runtime: %s\n", std::string(message).c_str());
   Append(Line("error", message));
 }

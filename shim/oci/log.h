@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "shim/launch/container.h"
 
@@ -23,6 +24,8 @@ class Log {
       : path_(std::move(path)), form_(form), depth_(depth) {}
 
   void Error(absl::string_view message) const;
+  // Errors: as errno, where the file cannot be written.
+  absl::Status Check() const;
   // Goes to the file, or to standard error where there is none.
   void Debug(absl::string_view message) const;
   // Where the time of `operation` went, step by step.

@@ -94,7 +94,7 @@ const std::vector<CommandSpec>& AllCommands() {
         {"no-new-privs", "", OptionKind::kSwitch, "set no_new_privs"},
         {"process-label", "", OptionKind::kValue, "SELinux label"},
         {"apparmor", "", OptionKind::kValue, "AppArmor profile"},
-        {"cgroup", "", OptionKind::kValue, "cgroup below the container's"},
+        {"cgroup", "", OptionKind::kList, "[controllers:]cgroup below the container's"},
         {"ignore-paused", "", OptionKind::kSwitch, "exec into a paused container as well"},
         {"detach", "d", OptionKind::kSwitch, "do not wait for it"},
         {"pidfd-socket", "", OptionKind::kValue, "unix socket that gets its pidfd"},
@@ -135,7 +135,9 @@ const std::vector<CommandSpec>& AllCommands() {
         {"cpuset-cpus", "", OptionKind::kValue, "list of processors"},
         {"cpuset-mems", "", OptionKind::kValue, "list of memory nodes"},
         {"pids-limit", "", OptionKind::kValue, "number of processes, -1 for no limit"},
-        {"blkio-weight", "", OptionKind::kValue, "10 to 1000"}},
+        {"blkio-weight", "", OptionKind::kValue, "10 to 1000"},
+        {"l3-cache-schema", "", OptionKind::kValue, "of Intel RDT, as in L3:0=f"},
+        {"mem-bw-schema", "", OptionKind::kValue, "of Intel RDT, as in MB:0=50"}},
        {}},
       {"events",
        "<container-id>",
@@ -276,7 +278,16 @@ int Run(const Options& global, const std::vector<std::string>& words, size_t at,
   const std::vector<CommandSpec>& commands = AllCommands();
   const auto command = std::find_if(commands.begin(), commands.end(),
                                     [&](const CommandSpec& spec) { return name == spec.name; });
+  const std::string form = global.Get("log-format", "text");
+  if (form != "text" && form != "json") {
+    ::fprintf(stderr, "berth-runtime: invalid log-format: %s\n", form.c_str());
+    return kFailed;
+  }
   const Log log = MakeLog(global);
+  if (const absl::Status writable = log.Check(); !writable.ok()) {
+    ::fprintf(stderr, "berth-runtime: --log: %s\n", std::string(writable.message()).c_str());
+    return kFailed;
+  }
   if (command == commands.end()) {
     log.Error(absl::StrCat("no such command: ", name, "; see berth-runtime --help"));
     return kUnknownCommand;

@@ -189,6 +189,18 @@ std::optional<int> IoPriorityClass(absl::string_view name) { return FindInt(kIoC
 std::optional<int> MemoryPolicyMode(absl::string_view name) { return FindInt(kMemoryModes, name); }
 std::optional<int> MemoryPolicyFlag(absl::string_view name) { return FindInt(kMemoryFlags, name); }
 
+std::vector<std::string> MemoryPolicyModeNames() {
+  std::vector<std::string> names;
+  for (const auto& entry : kMemoryModes) names.emplace_back(entry.name);
+  return names;
+}
+
+std::vector<std::string> MemoryPolicyFlagNames() {
+  std::vector<std::string> names;
+  for (const auto& entry : kMemoryFlags) names.emplace_back(entry.name);
+  return names;
+}
+
 std::optional<int> SignalNumber(absl::string_view name) {
   int number = 0;
   if (absl::SimpleAtoi(name, &number)) {

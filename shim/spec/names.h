@@ -28,7 +28,9 @@ std::optional<uint64_t> SchedulerFlag(absl::string_view name);     // SCHED_FLAG
 std::optional<int> IoPriorityClass(absl::string_view name);        // IOPRIO_CLASS_BE
 std::optional<int> MemoryPolicyMode(absl::string_view name);       // MPOL_BIND
 std::optional<int> MemoryPolicyFlag(absl::string_view name);       // MPOL_F_STATIC_NODES
-std::optional<int> SignalNumber(absl::string_view name);           // TERM, SIGTERM, 15
+std::vector<std::string> MemoryPolicyModeNames();
+std::vector<std::string> MemoryPolicyFlagNames();
+std::optional<int> SignalNumber(absl::string_view name);  // TERM, SIGTERM, 15
 
 // "0-2,5" as a list. Errors: nullopt for anything else, or a number above `limit`.
 std::optional<std::vector<int>> ParseCpuList(absl::string_view text, int limit);
