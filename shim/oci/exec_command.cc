@@ -84,7 +84,10 @@ absl::StatusOr<std::string> ProcessFromOptions(const CommandContext& context,
   const std::string cwd(process.Find("cwd").text());
   writer.Key("cwd").String(context.options.Get("cwd", cwd.empty() ? "/" : cwd));
   WriteCapabilities(context, process, writer);
-  for (const char* name : {"rlimits", "oomScoreAdj", "scheduler", "ioPriority"}) {
+  if (const auto score = process.Find("oomScoreAdj").AsInt64()) {
+    writer.Key("oomScoreAdj").Int(*score);
+  }
+  for (const char* name : {"rlimits", "scheduler", "ioPriority"}) {
     if (process.Find(name).present()) writer.Key(name).Raw(process.Find(name).raw());
   }
   writer.Key("noNewPrivileges")

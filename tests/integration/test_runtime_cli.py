@@ -227,3 +227,117 @@ class RuncTest(unittest.TestCase):
             self.assertEqual(code, 255)
             self.assertIn("exec failed: ", json.loads(log)["msg"])
             self.assertIn(words, json.loads(log)["msg"])
+
+    def plain(self, side, *words, options=()):
+        """One command without a log; what it prints goes to files, since a container keeps its end of a pipe."""
+        program, top, _ = side
+        with open(top + "/out", "w+") as out, open(top + "/err", "w+") as err:
+            code = subprocess.run([program, "--root", top + "/s", *options, *words], stdout=out, stderr=err, stdin=subprocess.DEVNULL,
+                                  cwd=top + "/b", timeout=60).returncode
+            out.seek(0), err.seek(0)
+            return code, out.read(), err.read()
+
+    def test_log_options_are_checked(self):
+        for options in (("--log-format", "bogus"), ("--log", "/nonexistent/log"), ("--rootless", "true"), ("--rootless", "false"), ("--criu", "x")):
+            codes = [self.plain(side, "state", "none", options=options)[0] for side in self.sides]
+            self.assertEqual(codes, [1, 1], options)
+        self.assertEqual([self.plain(side, "list", options=("--log-format", "bogus"))[0] for side in self.sides], [1, 1])
+        # Without a file, JSON comes on standard error.
+        for side in self.sides:
+            entry = json.loads(self.plain(side, "state", "none", options=("--log-format", "json"))[2])
+            self.assertEqual((entry["level"], sorted(entry)), ("error", ["level", "msg", "time"]))
+
+    def test_statistics_have_runcs_members(self):
+        def members(value, path=""):
+            """Every path of an object, without the numbers of devices and page sizes."""
+            found = set()
+            for key, inner in value.items() if isinstance(value, dict) else ():
+                found |= {path + key} | members(inner, path + key + ".")
+            return found
+
+        shapes = []
+        for side in self.sides:
+            self.assertEqual(self.plain(side, "run", "-d", "c")[0], 0)
+            shapes.append(members(json.loads(self.plain(side, "events", "--stats", "c")[1])))
+        wanted = {"type", "id"} | {"data." + n for n in (
+            "cpu.usage.total", "cpu.usage.kernel", "cpu.usage.user", "cpu.throttling", "memory.usage.limit", "memory.usage.usage",
+            "memory.usage.max", "memory.usage.failcnt", "pids.current", "blkio", "hugetlb")}
+        for shape in shapes:
+            self.assertEqual(wanted - shape, set())
+
+    def test_events_follow_a_container_and_tell_of_memory_kills(self):
+        side = self.sides[1]
+        _, top, config = side
+        os.symlink("busybox", top + "/b/rootfs/bin/tail")
+        config["linux"]["resources"] = {"memory": {"limit": 16 << 20, "swap": 16 << 20}}
+        config["process"]["args"] = ["sh", "-c", "sleep 2; tail /dev/zero; sleep 1000"]
+        self.write(top, config)
+        self.assertEqual(self.plain(side, "run", "-d", "c")[0], 0)
+        follower = subprocess.Popen([side[0], "--root", top + "/s", "events", "--interval", "100ms", "c"], stdout=subprocess.PIPE, text=True)
+        try:
+            seen = set()
+            deadline = time.monotonic() + 60
+            while seen != {"stats", "oom"} and time.monotonic() < deadline:
+                event = json.loads(follower.stdout.readline())
+                self.assertEqual(event["id"], "c")
+                seen.add(event["type"])
+            self.assertEqual(seen, {"stats", "oom"})
+            self.assertEqual(self.plain(side, "kill", "c", "KILL")[0], 0)
+            follower.communicate(timeout=60)
+            self.assertEqual(follower.returncode, 0)
+        finally:
+            follower.kill(), follower.wait()
+
+    def test_exec_into_a_cgroup_below(self):
+        side = self.sides[1]
+        _, top, config = side
+        self.assertEqual(self.plain(side, "run", "-d", "c")[0], 0)
+        path = config["linux"]["cgroupsPath"]
+        memory, pids = ("/sys/fs/cgroup/%s%s" % (name, path) for name in ("memory", "pids"))
+        if not os.path.isdir(memory):
+            self.skipTest("no cgroup v1")
+        os.mkdir(memory + "/sub")
+        os.symlink("busybox", top + "/b/rootfs/bin/cat")
+        code, _, error = self.plain(side, "exec", "-d", "--pid-file", top + "/pid", "--cgroup", "memory:sub", "c", "sleep", "1000")
+        self.assertEqual(code, 0, error)
+        with open(top + "/pid") as file:
+            pid = file.read()
+        with open("/proc/%s/cgroup" % pid) as file:
+            where = dict(line.split(":")[1:] for line in file.read().splitlines())
+        self.assertEqual((where["memory"], where["pids"]), (path + "/sub", path))
+        code, _, error = self.plain(side, "exec", "--cgroup", "nosuch:sub", "c", "true")
+        self.assertEqual(code, 255)
+        self.assertIn("no cgroup v1 hierarchy has the controller nosuch", error)
+        self.assertNotEqual(self.plain(side, "exec", "--cgroup", "absent", "c", "true")[0], 0)
+
+    def test_execs_have_the_processs_own_settings(self):
+        answers = []
+        for side in self.sides:
+            _, top, config = side
+            os.symlink("busybox", top + "/b/rootfs/bin/cat")
+            config["process"].update(oomScoreAdj=321, ioPriority={"class": "IOPRIO_CLASS_IDLE", "priority": 0})
+            self.write(top, config)
+            self.assertEqual(self.plain(side, "run", "-d", "c")[0], 0)
+            answers.append(self.plain(side, "exec", "c", "cat", "/proc/self/oom_score_adj")[1])
+        self.assertEqual(answers, ["321\n", "321\n"])
+
+    def test_rdt_schemas_take_a_kernel_with_them(self):
+        side = self.sides[1]
+        self.assertEqual(self.plain(side, "run", "-d", "c")[0], 0)
+        for option in ("--l3-cache-schema", "--mem-bw-schema"):
+            code, _, error = self.plain(side, "update", option, "L3:0=f", "c")
+            self.assertEqual(code, 1)
+            self.assertIn("resctrl" if not os.path.exists("/sys/fs/resctrl/schemata") else "intelRdt", error)
+
+    def test_features_name_what_the_specification_lists(self):
+        told = json.loads(self.plain(self.sides[1], "features")[1])
+        theirs = json.loads(self.plain(self.sides[0], "features")[1])
+        linux = told["linux"]
+        self.assertIn("MPOL_BIND", linux["memoryPolicy"]["modes"])
+        self.assertTrue(linux["cgroup"]["systemdUser"] and linux["netDevices"]["enabled"] and linux["intelRdt"]["enabled"])
+        self.assertEqual(set(theirs["hooks"]) - set(told["hooks"]), set())
+        self.assertEqual(set(theirs["mountOptions"]) - set(told["mountOptions"]), set())
+        for name in ("namespaces", "capabilities"):
+            self.assertEqual(set(theirs["linux"][name]) - set(linux[name]), set())
+        for name in ("actions", "operators", "archs"):
+            self.assertEqual(set(theirs["linux"]["seccomp"][name]) - set(linux["seccomp"][name]), set())
