@@ -2,9 +2,11 @@
 //
 //   parent (the shim)                              child (init, before it is the program)
 //   clone3 ----------------------------------------> namespaces
-//                                    <-- kInitPid     only from the assistant of a user namespace
+//                                    <-- kInitPid     only from an assistant: of a user namespace,
+//                                                    or of who is not root of the host
 //   maps written
-//   kMapped ------------------------------------->   only with a user namespace
+//   kMapped ------------------------------------->   only with a user namespace; without root of the
+//                                                    host before all else
 //   cgroup made, pid placed, seccomp compiled
 //   kPlaced ------------------------------------->   (needed before cgroup mounts)
 //                                                    rootfs, mounts

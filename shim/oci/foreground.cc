@@ -45,8 +45,8 @@ int ListenDescriptors() {
 
 absl::StatusOr<std::vector<UniqueFd>> PreservedDescriptors(const Options& options, int listening) {
   int count = 0;
-  if (options.Has("preserve-fds") && !absl::SimpleAtoi(options.Get("preserve-fds"), &count)) {
-    return absl::InvalidArgumentError("--preserve-fds: expected a number");
+  if (options.Has("preserve-fds")) {
+    (void)absl::SimpleAtoi(options.Get("preserve-fds"), &count);  // a number: main has looked
   }
   count += listening;
   std::vector<UniqueFd> preserved;

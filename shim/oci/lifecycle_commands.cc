@@ -170,9 +170,13 @@ launch::CleanupRecord ToCleanupRecord(const ContainerRecord& record) {
 }
 
 absl::StatusOr<int> RunPs(CommandContext& context) {
+  const std::string format = context.options.Get("format", "table");
+  if (format != "table" && format != "json") {
+    return absl::InvalidArgumentError("invalid format option");
+  }
   BERTH_ASSIGN_OR_RETURN(const ContainerRecord record, LoadArgument(context));
   BERTH_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, ProcessesOf(record));
-  if (context.options.Get("format", "table") == "json") {
+  if (format == "json") {
     json::Writer writer;
     writer.BeginArray();
     for (pid_t pid : pids) writer.Int(pid);

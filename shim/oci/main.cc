@@ -235,16 +235,24 @@ absl::StatusOr<launch::CgroupDenied> DeniedCgroups(const Options& global,
   return rootless ? launch::CgroupDenied::kGoWithout : launch::CgroupDenied::kFail;
 }
 
-absl::StatusOr<int> Dispatch(const Options& global, const Log& log, const CommandSpec& command,
-                             const std::vector<std::string>& words, size_t at, char** argv) {
+// What is wrong with the command line itself is no failure of the command.
+absl::StatusOr<Options> ReadOptions(const CommandSpec& command,
+                                    const std::vector<std::string>& words, size_t& at) {
   std::vector<OptionSpec> specs = command.options;
   specs.push_back({"help", "h", OptionKind::kSwitch, "show help"});
   BERTH_ASSIGN_OR_RETURN(Options options, ParseOptions(specs, words, at));
-  if (options.Has("help")) {
-    PrintCommandHelp(command);
-    return 0;
-  }
+  if (options.Has("help")) return options;
   BERTH_RETURN_IF_ERROR(CheckArity(command, words.size() - at));
+  int count = 0;
+  if (options.Has("preserve-fds") && !absl::SimpleAtoi(options.Get("preserve-fds"), &count)) {
+    return absl::InvalidArgumentError("--preserve-fds: expected a number");
+  }
+  return options;
+}
+
+absl::StatusOr<int> Dispatch(const Options& global, const Log& log, const CommandSpec& command,
+                             Options options, const std::vector<std::string>& words, size_t at,
+                             char** argv) {
   const launch::Authority authority = launch::OwnAuthority();
   BERTH_ASSIGN_OR_RETURN(const launch::CgroupDenied denied, DeniedCgroups(global, authority));
   const StateStore store(global.Get("root", DefaultRoot(authority)));
@@ -292,7 +300,16 @@ int Run(const Options& global, const std::vector<std::string>& words, size_t at,
     log.Error(absl::StrCat("no such command: ", name, "; see berth-runtime --help"));
     return kUnknownCommand;
   }
-  absl::StatusOr<int> code = Dispatch(global, log, *command, words, at, argv);
+  absl::StatusOr<Options> options = ReadOptions(*command, words, at);
+  if (!options.ok()) {
+    log.Error(options.status().message());
+    return kFailed;
+  }
+  if (options->Has("help")) {
+    PrintCommandHelp(*command);
+    return 0;
+  }
+  absl::StatusOr<int> code = Dispatch(global, log, *command, *std::move(options), words, at, argv);
   if (code.ok()) return *code;
   const bool launches = name == "create" || name == "run" || name == "exec";
   log.Error(absl::StrCat(launches ? absl::StrCat(name, " failed: ") : "", code.status().message()));

@@ -55,6 +55,25 @@ exec -d --pid-file {top}/pid c sleep 1
 exec c sh -c exit\t7
 exec c sh -c kill\t-9\t$$
 ps c -o pid,comm
+ps --format yaml c
+ps -f json c
+exec --preserve-fds x c true
+exec
+exec --bogus c true
+exec --env A=1 --cwd / --cap CAP_CHOWN --no-new-privs c true
+exec -u 0:0 -g 5 c true
+kill c 99
+kill c -1
+update --cpu-share xx c
+update --resources /nowhere c
+update --cpuset-cpus 0 c
+update --blkio-weight 5 c
+events --interval x c
+run --preserve-fds x c
+features extra
+spec extra
+start c extra
+delete --force
 delete c
 update --memory 10m c
 update --memory xx c
