@@ -5,8 +5,8 @@
 //                                    <-- kInitPid     only from an assistant: of a user namespace,
 //                                                    or of who is not root of the host
 //   maps written
-//   kMapped ------------------------------------->   only with a user namespace; without root of the
-//                                                    host before all else
+//   kMapped ------------------------------------->   only with a user namespace; before all
+//                                                    else for who is not root of the host
 //   cgroup made, pid placed, seccomp compiled
 //   kPlaced ------------------------------------->   (needed before cgroup mounts)
 //                                                    rootfs, mounts
