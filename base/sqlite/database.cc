@@ -250,8 +250,11 @@ void Database::Checkpoint() {
                      kForcedCheckpointFactor * options_.checkpoint_after_pages;
   // Nothing is lost when it fails or stays partial (a reader is in the way): the next commit asks
   // again.
-  (void)::sqlite3_wal_checkpoint_v2(checkpointer_->handle(), nullptr,
-                                    force ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
+  (void)::sqlite3_wal_checkpoint_v2(checkpointer_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE,
+                                    nullptr, nullptr);
+  if (!force) return;
+  // This one keeps writers out, for as long as what was written meanwhile takes.
+  (void)::sqlite3_wal_checkpoint_v2(checkpointer_->handle(), nullptr, SQLITE_CHECKPOINT_RESTART,
                                     nullptr, nullptr);
 }
 

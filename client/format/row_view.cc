@@ -1,6 +1,7 @@
 #include "client/format/row_view.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -19,8 +20,23 @@ constexpr char kJsonRow[] = "{{json .}}";
 
 // Columns on the screen: UTF-8 continuation bytes take none.
 size_t Width(absl::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+  size_t width = 0;
+  for (const char c : text) width += (c & 0xc0) != 0x80 ? 1 : 0;
+  return width;
+}
+
+// `see` gets each cell with its column, and whether its line ends behind it.
+void ForEachCell(
+    absl::string_view text,
+    absl::FunctionRef<void(size_t column, absl::string_view cell, bool ends_line)> see) {
+  size_t column = 0;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find_first_of("\t\n", begin), text.size());
+    const bool ends_line = end == text.size() || text[end] == '\n';
+    see(column, text.substr(begin, end - begin), ends_line);
+    column = ends_line ? 0 : column + 1;
+    begin = end + 1;
+  }
 }
 
 }  // namespace
@@ -142,38 +158,27 @@ TemplateMethod LabelMethod() {
 }
 
 std::string AlignTabs(absl::string_view text) {
-  struct Cell {
-    absl::string_view text;
-    size_t width = 0;
-    bool is_last = false;  // of its line
-  };
-  std::vector<Cell> cells;
+  text = absl::StripSuffix(text, "\n");
   std::vector<size_t> widths;
-  for (absl::string_view line : absl::StrSplit(absl::StripSuffix(text, "\n"), '\n')) {
-    size_t column = 0;
-    for (absl::string_view cell : absl::StrSplit(line, '\t')) {
-      cells.push_back({cell, Width(cell)});
-      if (column == widths.size()) widths.push_back(kNarrowest);
-      widths[column] = std::max(widths[column], cells.back().width + kGap);
-      ++column;
-    }
-    cells.back().is_last = true;
-  }
+  size_t lines = 0;
+  ForEachCell(text, [&](size_t column, absl::string_view cell, bool ends_line) {
+    if (column == widths.size()) widths.push_back(kNarrowest);
+    widths[column] = std::max(widths[column], Width(cell) + kGap);
+    lines += ends_line ? 1 : 0;
+  });
   std::string aligned;
-  aligned.reserve(2 * text.size());
-  size_t column = 0;
+  aligned.reserve(lines * std::accumulate(widths.begin(), widths.end(), size_t{0}) + text.size());
   size_t line_begin = 0;
-  for (const Cell& cell : cells) {
-    aligned.append(cell.text.data(), cell.text.size());
-    if (!cell.is_last) {
-      aligned.append(widths[column++] - cell.width, ' ');
-      continue;
+  ForEachCell(text, [&](size_t column, absl::string_view cell, bool ends_line) {
+    aligned.append(cell.data(), cell.size());
+    if (!ends_line) {
+      aligned.append(widths[column] - Width(cell), ' ');
+      return;
     }
     while (aligned.size() > line_begin && absl::ascii_isspace(aligned.back())) aligned.pop_back();
     aligned.push_back('\n');
     line_begin = aligned.size();
-    column = 0;
-  }
+  });
   return aligned;
 }
 

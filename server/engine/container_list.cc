@@ -63,7 +63,18 @@ std::string Encode(const ContainerTable::StoredRow& row, absl::string_view statu
   return encoded;
 }
 
-// Newest first: what was made before a container stands behind it.
+void SortNewestFirst(std::vector<Entry>& list) {
+  const auto is_before = [](const Entry& a, const Entry& b) {
+    return a.created_at != b.created_at ? a.created_at > b.created_at : a.id < b.id;
+  };
+  // Rows come in the order in which they were made, nearly always.
+  std::reverse(list.begin(), list.end());
+  if (!std::is_sorted(list.begin(), list.end(), is_before)) {
+    std::sort(list.begin(), list.end(), is_before);
+  }
+}
+
+// What was made before a container stands behind it.
 absl::Status CutAt(const v1::ListContainersRequest& request, std::vector<Entry>& list) {
   for (const char* key : {"before", "since"}) {
     const auto filter = request.filters().find(key);
@@ -109,9 +120,7 @@ absl::StatusOr<std::vector<std::string>> EncodedContainers(
                     is_chosen ? Encode(row, StatusText(state, now)) : ""});
     return absl::OkStatus();
   }));
-  std::sort(list.begin(), list.end(), [](const Entry& a, const Entry& b) {
-    return a.created_at != b.created_at ? a.created_at > b.created_at : a.id < b.id;
-  });
+  SortNewestFirst(list);
   BERTH_RETURN_IF_ERROR(CutAt(request, list));
   std::erase_if(list, [](const Entry& entry) { return !entry.is_chosen; });
   if (request.last() > 0 && list.size() > static_cast<size_t>(request.last())) {
