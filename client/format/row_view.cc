@@ -31,7 +31,8 @@ void ForEachCell(
     absl::FunctionRef<void(size_t column, absl::string_view cell, bool ends_line)> see) {
   size_t column = 0;
   for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find_first_of("\t\n", begin), text.size());
+    size_t end = begin;
+    while (end < text.size() && text[end] != '\t' && text[end] != '\n') ++end;
     const bool ends_line = end == text.size() || text[end] == '\n';
     see(column, text.substr(begin, end - begin), ends_line);
     column = ends_line ? 0 : column + 1;

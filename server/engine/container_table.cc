@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -34,6 +35,22 @@ absl::StatusOr<v1::ContainerSummary> ForeignSummary(absl::string_view id, absl::
   *summary.mutable_created_at() = container.created_at();
   summary.mutable_labels()->insert(container.labels().begin(), container.labels().end());
   return summary;
+}
+
+// Ids of rows that have no record. Both indexes are walked in the same order.
+absl::StatusOr<absl::flat_hash_set<std::string>> UnfinishedCreations(Connection& connection,
+                                                                     absl::string_view ns) {
+  absl::flat_hash_set<std::string> ids;
+  BERTH_ASSIGN_OR_RETURN(
+      Statement row,
+      connection.Prepare("SELECT e.id FROM engine_containers e WHERE e.ns = ? AND NOT EXISTS "
+                         "(SELECT 1 FROM containers c WHERE c.ns = e.ns AND c.id = e.id)"));
+  row.Bind(ns);
+  while (true) {
+    BERTH_ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return ids;
+    ids.emplace(row.ColumnText(0));
+  }
 }
 
 absl::Status VisitForeign(Connection& connection, absl::string_view ns,
@@ -200,16 +217,17 @@ absl::StatusOr<std::string> ContainerTable::Resolve(absl::string_view ns, absl::
 absl::Status ContainerTable::Visit(absl::string_view ns,
                                    absl::FunctionRef<absl::Status(const StoredRow&)> visit) {
   return database_.Read([&](Connection& connection) -> absl::Status {
+    BERTH_ASSIGN_OR_RETURN(const auto unfinished, UnfinishedCreations(connection, ns));
     // Without the index (+): by it each row is on another page than the one before it.
-    BERTH_ASSIGN_OR_RETURN(
-        Statement row, connection.Prepare("SELECT e.id, e.name, e.created_at, e.state, e.summary "
-                                          "FROM engine_containers e CROSS JOIN containers c "
-                                          "ON c.ns = e.ns AND c.id = e.id WHERE +e.ns = ?"));
+    BERTH_ASSIGN_OR_RETURN(Statement row,
+                           connection.Prepare("SELECT id, name, created_at, state, summary "
+                                              "FROM engine_containers WHERE +ns = ?"));
     row.Bind(ns);
     int64_t visited = 0;
     while (true) {
       BERTH_ASSIGN_OR_RETURN(const bool more, row.Step());
       if (!more) break;
+      if (!unfinished.empty() && unfinished.contains(row.ColumnText(0))) continue;
       BERTH_RETURN_IF_ERROR(visit({.id = row.ColumnText(0),
                                    .name = row.ColumnText(1),
                                    .created_at = row.ColumnInt64(2),
