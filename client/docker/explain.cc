@@ -1,6 +1,6 @@
 // berth explain: where the time of a container's create, start and delete went.
-#include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"

@@ -169,6 +169,11 @@ void Execs::Recall(const ContainerKey& key, const std::string& exec_id) {
   exec.stage = Exec::Stage::kRunning;
 }
 
+bool Execs::IsKnown(const std::string& exec_id) {
+  absl::MutexLock lock(&mutex_);
+  return execs_.contains(exec_id);
+}
+
 std::vector<std::string> Execs::RunningIn(const ContainerKey& key) {
   absl::MutexLock lock(&mutex_);
   std::vector<std::string> ids;
@@ -204,16 +209,14 @@ Async<bool> Execs::DeleteProcess(ContainerKey key, std::string exec_id) {
 }
 
 void Execs::OnEnd(const ContainerKey& key, const std::string& exec_id, const TaskEndNews& end) {
+  // Ids of other clients (dockerd's) look like ours: the container tells whose it is.
+  if (IsWholeId(exec_id) && !IsKnown(exec_id) && records_.Load(key).ok()) Recall(key, exec_id);
   std::vector<absl::AnyInvocable<void(int)>> waiting;
   {
     absl::MutexLock lock(&mutex_);
-    auto found = execs_.find(exec_id);
-    if (found == execs_.end()) {
-      // A health check, or another client's.
-      if (!IsWholeId(exec_id)) return;
-      found = execs_.try_emplace(exec_id).first;
-      found->second.key = key;
-    }
+    const auto found = execs_.find(exec_id);
+    // A health check, or another client's.
+    if (found == execs_.end()) return;
     Exec& exec = found->second;
     if (exec.stage == Exec::Stage::kEnded) return;
     exec.stage = Exec::Stage::kEnded;

@@ -59,6 +59,7 @@ class Execs {
     uint32_t pid = 0;
     std::vector<absl::AnyInvocable<void(int)>> waiting;
   };
+  bool IsKnown(const std::string& exec_id);
   Async<bool> DeleteProcess(ContainerKey key, std::string exec_id);
 
   const EngineParts& parts_;

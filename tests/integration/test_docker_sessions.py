@@ -10,7 +10,7 @@ import threading
 import unittest
 
 from docker_case import DockerTest
-from harness import BIN, STOCK, wait_for
+from harness import BIN, BUSYBOX, STOCK, wait_for
 
 
 @unittest.skipIf(STOCK, "asks for berth")
@@ -124,6 +124,18 @@ class SessionsTest(DockerTest):
                 self.assertEqual(process.wait(60), 6, process.stderr.read())
         # Nothing of them is left in the shim.
         wait_for(lambda: "sh" not in self.daemon.berth("top", "host").stdout, 30)
+
+    def test_execs_of_other_clients_are_theirs(self):
+        # An id of dockerd's form, in a container that the engine did not make.
+        name, exec_id = self.name("theirs"), "ab" * 32
+        self.daemon.ctr("run", "-d", BUSYBOX, name, "sleep", "1000")
+        self.addCleanup(self.daemon.ctr, "task", "rm", "-f", name, check=False)
+        self.daemon.ctr("task", "exec", "-d", "--exec-id", exec_id, name, "true")
+        self.daemon.berth("run", "-d", "--name", "ours", "busybox", "sleep", "1000")
+        # Ends are told in order: behind this one, the engine has heard of the other.
+        self.daemon.berth("exec", "ours", "true")
+        again = self.daemon.ctr("task", "exec", "-d", "--exec-id", exec_id, name, "true", check=False)
+        self.assertIn("already exists", again.stderr)
 
     def test_an_upload_keeps_a_stopped_container_from_starting(self):
         out = io.BytesIO()
