@@ -1,0 +1,195 @@
+"""Opens the store on a disk as a cut left it, and says what is not as it was promised.
+
+The filesystem is mounted (which replays its journal: nothing else repairs it), a berthd with a state of its own started on it, and asked: does it verify
+all blobs and layers; are images complete, and of the files that their layers were made of; is all there that had been told, and gone what had been told
+to be gone; does an image run; can all of it be removed. Owned by one replay, which runs it in a mount namespace of its own.
+"""
+import hashlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import stat
+import subprocess
+import time
+
+NAMESPACE = "flushes"
+START_SECONDS = 60
+
+
+class Broken(Exception):
+    """A promise that the store did not keep."""
+
+
+class Report:
+    def __init__(self):
+        self.blobs = self.layers = self.files = self.facts = 0
+
+
+class StoreCheck:
+    def __init__(self, programs, directory, expected, readonly_steps=False):
+        self.programs, self.directory, self.expected = programs, directory, expected
+        self.mount_point = directory + "/mount"
+        self.state = directory + "/state"
+        self.socket = self.state + "/berth.sock"
+        self.log_path = directory + "/berthd.log"
+        self.daemon = None
+        os.makedirs(self.mount_point, exist_ok=True)
+
+    def check(self, image, holds, doubt, damage=None):
+        """Report; raises Broken. `damage` is called with the mounted directory before berthd starts (a test of the check itself)."""
+        mounted = subprocess.run(["mount", "-t", "ext4", "-o", "loop", image, self.mount_point], capture_output=True, text=True)
+        if mounted.returncode != 0:
+            raise Broken("the filesystem cannot be mounted: %s" % mounted.stderr.strip())
+        try:
+            if damage:
+                damage(self.mount_point)
+            report = Report()
+            # A cut from before the first start has no store, and nothing was promised of it.
+            self.start()
+            self.verify(report)
+            self.compare_with_promises(holds, doubt, report)
+            self.compare_layers(report)
+            self.use_and_remove()
+            self.stop()
+            self.look_at_filesystem()
+            return report
+        finally:
+            self.stop(force=True)
+            subprocess.run(["umount", "-l", self.mount_point], check=True)
+
+    def berth(self, *arguments, must=True, timeout=120):
+        result = subprocess.run([self.programs + "/berth"] + list(arguments), capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
+                                env=dict(os.environ, BERTH_ADDRESS=self.socket, BERTH_NAMESPACE=NAMESPACE))
+        if must and result.returncode != 0:
+            raise Broken("berth %s ends with %d: %s%s%s" % (" ".join(arguments), result.returncode, result.stdout, result.stderr, self.log()))
+        return result
+
+    def log(self):
+        with open(self.log_path, errors="replace") as file:
+            return "".join("\n    berthd: " + line.rstrip() for line in file.readlines()[-12:])
+
+    def start(self):
+        with open(self.log_path, "wb") as log:
+            self.daemon = subprocess.Popen([self.programs + "/berthd", "--root", self.mount_point + "/root", "--state", self.state, "--address", self.socket],
+                                           stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while self.berth("version", must=False).returncode != 0:
+            if self.daemon.poll() is not None or time.monotonic() > deadline:
+                raise Broken("berthd does not open the store%s" % self.log())
+            time.sleep(0.02)
+
+    def stop(self, force=False):
+        if not self.daemon:
+            return
+        self.daemon.send_signal(signal.SIGKILL if force else signal.SIGTERM)
+        try:
+            self.daemon.wait(30)
+        except subprocess.TimeoutExpired:
+            self.daemon.kill()
+            self.daemon.wait()
+            raise Broken("berthd does not end%s" % self.log())
+        finally:
+            self.daemon = None
+
+    def verify(self, report):
+        result = self.berth("fsck", "--report-only", "-v", must=False)
+        wrong = [line for line in result.stdout.split("\n") if line.startswith(("DAMAGED", "taken out"))]
+        if result.returncode != 0 or wrong:
+            raise Broken("berth fsck ends with %d: %s %s" % (result.returncode, "; ".join(wrong), result.stderr.strip()))
+        report.blobs = result.stdout.count("ok       blob ")
+        report.layers = result.stdout.count("ok       layer ")
+
+    def compare_with_promises(self, holds, doubt, report):
+        images = dict(line.split(" ", 1) for line in self.berth("image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").stdout.split("\n") if line)
+        found = {
+            "image": images,
+            "container": {name: "-" for name in self.berth("ps", "-a", "--format", "{{.Names}}").stdout.split()},
+            "blob": {digest: "-" for digest in self.berth("content", "ls", "-q").stdout.split()},
+            "snapshot": self.committed_words(),
+        }
+        for (kind, name), record in holds.items():
+            report.facts += 1
+            there = found[kind].get(name)
+            if record.state == "present" and there is None:
+                raise Broken("%s %s was told to be there and is not" % (kind, name))
+            if record.state == "absent" and there is not None:
+                raise Broken("%s %s was told to be gone and is there" % (kind, name))
+            if record.state == "present" and record.word not in ("-", there):
+                raise Broken("%s %s is %s, and was told to be %s" % (kind, name, there, record.word))
+        # What nobody was told of, and nobody began, is from nowhere.
+        for kind in ("image", "container"):
+            for name in found[kind]:
+                if (kind, name) not in doubt and holds.get((kind, name)) is None:
+                    raise Broken("%s %s is there, and was never begun" % (kind, name))
+        for entry in json.loads(self.berth("image", "check", "--format", "json").stdout or "[]"):
+            if entry["status"] != "complete":
+                raise Broken("image %s is %s" % (entry["name"], entry["status"]))
+
+    def committed(self):
+        """{name: the directory of its files} of the committed snapshots, from the database itself."""
+        database = sqlite3.connect("file:%s/root/metadata.db?mode=ro" % self.mount_point, uri=True, timeout=30)
+        try:
+            rows = database.execute("SELECT s.key, l.driver, l.directory FROM snapshots s JOIN layers l ON l.driver = s.snapshotter AND l.key = s.backend_key "
+                                    "WHERE l.kind = 3 AND s.ns = ?", (NAMESPACE,)).fetchall()
+        finally:
+            database.close()
+        return {key: "%s/root/snapshots/%s/layers/%s/fs" % (self.mount_point, driver, directory) for key, driver, directory in rows}
+
+    def committed_words(self):
+        words = {}
+        for name, directory in self.committed().items():
+            if not name.startswith("sha256:"):
+                try:
+                    with open(directory + "/word", errors="replace") as file:
+                        words[name] = file.read().strip() or "empty"
+                except OSError as error:
+                    words[name] = "without its file: %s" % error
+        return words
+
+    def compare_layers(self, report):
+        for name, directory in self.committed().items():
+            files = self.expected["layers"].get(name)
+            if files is None:
+                if name.startswith("sha256:"):
+                    raise Broken("layer %s is of no image that was brought in" % name)
+                continue
+            for path, digest in files.items():
+                try:
+                    if stat.S_ISREG(os.lstat(directory + "/" + path).st_mode):
+                        with open(directory + "/" + path, "rb") as file:
+                            found = hashlib.sha256(file.read()).hexdigest()
+                    else:
+                        found = "no file"
+                except OSError as error:
+                    found = str(error)
+                if found != digest:
+                    raise Broken("layer %s: %s is %s and was %s" % (name, path, found, digest))
+                report.files += 1
+
+    def use_and_remove(self):
+        names = self.berth("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+        for container in self.berth("ps", "-aq").stdout.split():
+            self.berth("rm", "-f", container)
+        if names:
+            out = self.berth("run", "--rm", names[0], "echo", "alive").stdout.strip()
+            if out != "alive":
+                raise Broken("image %s runs, and says %r" % (names[0], out))
+        for name in names:
+            self.berth("rmi", "--sync", name)
+        left = self.berth("ps", "-aq").stdout.split() + self.berth("image", "ls", "-q").stdout.split()
+        if left:
+            raise Broken("cannot be removed: %s" % " ".join(left))
+
+    def look_at_filesystem(self):
+        """The kernel counts what it finds wrong with the filesystem itself: then the replay, or the disk, is at fault and not Berth."""
+        device = subprocess.run(["findmnt", "-n", "-o", "SOURCE", self.mount_point], capture_output=True, text=True, check=True).stdout.strip()
+        with open("/sys/fs/ext4/%s/errors_count" % os.path.basename(device)) as file:
+            errors = int(file.read())
+        if errors:
+            raise Broken("the kernel found %d errors in the filesystem" % errors)
+        held = re.findall(r"\S+", " ".join(os.listdir(self.mount_point + "/root/content/quarantine"))) if os.path.isdir(
+            self.mount_point + "/root/content/quarantine") else []
+        if held:
+            raise Broken("blobs were taken out of use: %s" % " ".join(held))
