@@ -59,12 +59,21 @@ int Main(int argc, char** argv) {
   CommandTree tree("berth", "Runs containers through berthd, or any server of containerd's API.");
   Command root = tree.root();
   root.Option("-a,--address SOCKET", options.address,
-              "Socket of the server (BERTH_ADDRESS; default /run/berth/berth.sock)")
+              "Socket of the server, or tcp://HOST:PORT (BERTH_ADDRESS; default "
+              "/run/berth/berth.sock)")
       .Option("-n,--namespace", options.ns, "Namespace (BERTH_NAMESPACE; default \"default\")")
       .Option("--snapshotter NAME", options.snapshotter,
               "Snapshotter (BERTH_SNAPSHOTTER; default: the namespace's, else overlayfs)")
       .Option("--log-dir DIR", options.log_directory,
               "Where `task start -d` puts output (BERTH_LOG_DIR; default /var/lib/berth/logs)")
+      .Flag("--tlsverify", options.is_tls_wanted, "TLS on TCP, also where no file is named")
+      .Option("--tlscacert FILE", options.tls.authority,
+              "Who issued the server's certificate (BERTH_TLS_CACERT; default: the system's "
+              "authorities)")
+      .Option("--tlscert FILE", options.tls.certificate, "Certificate to show (BERTH_TLS_CERT)")
+      .Option("--tlskey FILE", options.tls.key, "Its key (BERTH_TLS_KEY)")
+      .Option("--tlsname NAME", options.tls.server_name,
+              "Whom the server's certificate must be for (BERTH_TLS_NAME; default: HOST)")
       .Examples(
           "  berth image load -i busybox.tar\n"
           "  berth run --rm busybox echo hi\n"

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "client/commands/listing.h"
 #include "client/sdk/connection.h"
+#include "client/sdk/tls_files.h"
 
 namespace berth::client {
 
@@ -20,6 +21,8 @@ inline constexpr int kExitNotFound = 127;
 
 struct GlobalOptions {
   std::string address;         // --address, BERTH_ADDRESS
+  TlsFiles tls;                // --tlscacert, --tlscert, --tlskey, --tlsname
+  bool is_tls_wanted = false;  // --tlsverify
   std::string ns;              // --namespace, BERTH_NAMESPACE
   std::string snapshotter;     // --snapshotter, BERTH_SNAPSHOTTER
   std::string log_directory;   // --log-dir, BERTH_LOG_DIR
@@ -32,10 +35,10 @@ class Context {
 
   const GlobalOptions& options() const { return options_; }
 
-  // Errors: UNAVAILABLE, with what to do.
-  absl::StatusOr<Connection> Connect() const {
-    return Connection::Open({.address = options_.address, .ns = options_.ns});
-  }
+  // Options win over BERTH_TLS_CACERT, BERTH_TLS_CERT, BERTH_TLS_KEY and BERTH_TLS_NAME, those over
+  // ca.pem, cert.pem and key.pem in the directory BERTH_CERT_PATH. Errors: UNAVAILABLE, with what
+  // to do; FAILED_PRECONDITION for options of TLS where the address is a unix socket.
+  absl::StatusOr<Connection> Connect() const;
 
  private:
   const GlobalOptions& options_;

@@ -74,6 +74,9 @@ absl::StatusOr<Json> MakeProcess(const Connection& connection, const ContainerRe
 
 absl::StatusOr<int> Execute(const Context& context, const Connection& connection,
                             const ExecOptions& options) {
+  if (!options.is_detached) {
+    BERTH_RETURN_IF_ERROR(connection.RequireSameMachine("`berth task exec` without -d"));
+  }
   BERTH_ASSIGN_OR_RETURN(const ContainerRecord container,
                          FindContainer(connection, options.rest[0]));
   BERTH_ASSIGN_OR_RETURN(const Json process, MakeProcess(connection, container, options));

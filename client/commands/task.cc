@@ -79,6 +79,9 @@ absl::StatusOr<int> ListPids(const Context& context, const TaskArguments& argume
 
 absl::StatusOr<int> Start(const Context& context, const TaskArguments& arguments) {
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
+  if (!arguments.is_detached) {
+    BERTH_RETURN_IF_ERROR(connection.RequireSameMachine("`berth task start` without -d"));
+  }
   BERTH_ASSIGN_OR_RETURN(const ContainerRecord record,
                          FindContainer(connection, arguments.rest[0]));
   StartOptions start;
@@ -108,6 +111,7 @@ absl::StatusOr<int> Start(const Context& context, const TaskArguments& arguments
 // Joins the named pipes of a running task. Whoever reads them already gets what we do not.
 absl::StatusOr<int> Attach(const Context& context, const TaskArguments& arguments) {
   BERTH_ASSIGN_OR_RETURN(const Connection connection, context.Connect());
+  BERTH_RETURN_IF_ERROR(connection.RequireSameMachine("`berth task attach`"));
   BERTH_ASSIGN_OR_RETURN(const std::string id, IdOf(connection, arguments.rest[0]));
   const TaskClient tasks(connection);
   const ProcessId process = {id, arguments.exec_id};

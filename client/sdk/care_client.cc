@@ -2,7 +2,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include "absl/strings/str_cat.h"
 #include "base/status/status_macros.h"
 #include "client/sdk/unary.h"
 #include "proto/berth/care/v1/care.grpc.pb.h"
@@ -14,8 +13,8 @@ namespace v1 = care::v1;
 
 // A channel of its own: what is asked here is asked once, and may go on for an hour.
 std::unique_ptr<v1::Care::Stub> StubOf(const Connection& connection) {
-  return v1::Care::NewStub(grpc::CreateChannel(absl::StrCat("unix://", connection.address()),
-                                               grpc::InsecureChannelCredentials()));
+  return v1::Care::NewStub(
+      grpc::CreateChannel(connection.target(), grpc::InsecureChannelCredentials()));
 }
 
 }  // namespace

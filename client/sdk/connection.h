@@ -7,12 +7,16 @@
 #ifndef BERTH_CLIENT_SDK_CONNECTION_H_
 #define BERTH_CLIENT_SDK_CONNECTION_H_
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "client/sdk/tls_files.h"
 
 namespace grpc {
 class ClientContext;
@@ -24,8 +28,10 @@ namespace berth::client {
 struct Stubs;  // client/sdk/stubs.h, for this folder's sources only
 
 struct ConnectionOptions {
-  std::string address;  // a socket's path, with or without "unix://"
+  std::string address;  // as ParseServerAddress reads it
   std::string ns;
+  std::optional<TlsFiles> tls = std::nullopt;  // for TCP; without it that is spoken in the clear
+  std::function<void(absl::string_view)> warn = nullptr;
 };
 
 class Connection {
@@ -35,7 +41,13 @@ class Connection {
   static absl::StatusOr<Connection> Open(const ConnectionOptions& options);
 
   const std::string& ns() const { return ns_; }
+  // As a user writes it.
   const std::string& address() const;
+  // As gRPC takes it, for a further channel.
+  const std::string& target() const;
+  // OK where the server sees this machine's files and pipes; else FAILED_PRECONDITION, saying that
+  // `command` needs that and what to do instead.
+  absl::Status RequireSameMachine(absl::string_view command) const;
 
   Connection WithLease(std::string lease) const;
   Connection WithNamespace(std::string ns) const;

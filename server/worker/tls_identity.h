@@ -13,7 +13,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 
 namespace berth::worker {
 
@@ -39,16 +38,10 @@ class TlsIdentity {
   using Context = std::unique_ptr<SSL_CTX, Free>;
   explicit TlsIdentity(Context context) : context_(std::move(context)) {}
 
-  static absl::Status UseAuthorities(SSL_CTX* context, absl::string_view pem);
-  static absl::Status UseCertificate(SSL_CTX* context, absl::string_view pem);
-  static absl::Status UseKey(SSL_CTX* context, absl::string_view pem);
   static absl::Status AskForName(SSL_CTX* context, const std::string& name);
 
   Context context_;
 };
-
-// The oldest of OpenSSL's errors of this thread, which are forgotten.
-std::string TakeTlsError();
 
 }  // namespace berth::worker
 

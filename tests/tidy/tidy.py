@@ -30,7 +30,7 @@ ALLOWED_LIBRARIES = {
     r"^grpc": ["base/grpc/", "server/", "client/", "tests/"],
     r"^sqlite3\.h": ["base/sqlite/"],
     r"^spdlog/": ["base/log/"],
-    r"^openssl/": ["base/digest/", "server/worker/tls_"],
+    r"^openssl/": ["base/digest/", "base/tls/", "server/worker/tls_", "client/sdk/tls_"],
     r"^seccomp\.h": ["shim/security/", "tests/"],
     r"^archive": ["snapshotter/layer/", "client/", "tests/"],
     r"^(isa-l|igzip)": ["snapshotter/layer/", "tests/"],
