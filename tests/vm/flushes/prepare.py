@@ -3,7 +3,7 @@
 
     prepare.py GUEST_DIRECTORY EXPECTED.json
 
-EXPECTED.json: {"images": {ID: [chain id, ...]}, "layers": {chain id: {path: sha256 of the file}}}.
+EXPECTED.json: {"images": {name: ID}, "layers": {chain id: {path: sha256 of the file}}}.
 """
 import hashlib
 import io
@@ -48,11 +48,13 @@ def main():
     busybox = images.busybox_layer()
     expected = {"images": {}, "layers": {}}
     # One file of a few hundred KiB, and more small ones than are synced one by one.
-    for name, layers in (("one", [busybox, random_layer(1, 5, 400000)]), ("two", [busybox, random_layer(2, 60, 3000), random_layer(3, 3, 9000)])):
+    for name, layers in (("one", [busybox, random_layer(1, 5, 400000)]),
+                         ("two", [busybox, random_layer(2, 60, 3000), random_layer(3, 3, 9000)]),
+                         ("three", [busybox, random_layer(4, 40, 20000)])):
         images.docker_archive("%s/%s.tar" % (directory, name), "docker.io/library/%s:latest" % name, layers, images.BUSYBOX_CONFIG)
         identity = images.sha(images.image_config(layers, images.BUSYBOX_CONFIG))
         chain = chain_ids(layers)
-        expected["images"][identity] = chain
+        expected["images"][name] = identity
         expected["layers"].update({key: files_of(layer) for key, layer in zip(chain, layers)})
         with open("%s/%s.id" % (directory, name), "w") as file:
             file.write(identity)

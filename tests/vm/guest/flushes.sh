@@ -6,13 +6,15 @@
 rounds=${1:-2}
 ledger=$(cat /root/flushes/ledger_block)
 record=0
+worker=main
 mark() {
-  printf '%-4095s\n' "$(cut -d' ' -f1 /proc/uptime) $*" >/tmp/record
-  dd if=/tmp/record of=/dev/vda bs=4096 seek=$((ledger + record)) count=1 oflag=direct conv=notrunc 2>/tmp/dd || fail "the ledger cannot be written: $(cat /tmp/dd)"
+  printf '%-4095s\n' "$(cut -d' ' -f1 /proc/uptime) $*" >/tmp/record-$worker
+  dd if=/tmp/record-$worker of=/dev/vda bs=4096 seek=$((ledger + record)) count=1 oflag=direct conv=notrunc 2>/tmp/dd-$worker ||
+    fail "the ledger cannot be written: $(cat /tmp/dd-$worker)"
   record=$((record + 1))
 }
 fail() { echo "flushes: $*"; tail -n 20 /disk/log; echo "0 passed, 1 failed, 0 skipped"; poweroff -f; }
-must() { "$@" >/tmp/out 2>&1 || fail "$* fails: $(cat /tmp/out)"; }
+must() { "$@" >/tmp/out-$worker 2>&1 || fail "$* fails: $(cat /tmp/out-$worker)"; }
 # changed KIND NAME STATE WORD COMMAND...: runs it between two records.
 changed() {
   kind=$1 name=$2 state=$3 word=$4; shift 4
@@ -30,6 +32,25 @@ berthd --root /disk/root --state /run/berth --address $BERTH_ADDRESS >/disk/log 
 wait_for 60 berth version || fail "berthd does not start"
 wait_for 60 wget -q -O /dev/null http://127.0.0.1:5000/v2/ || fail "the registry does not start: $(cat /run/registry/log)"
 read -r chain </root/flushes/chain
+# Works beside the main one, on objects of its own, so that flushes of the one fall into the middle of the other's work.
+beside() {
+  worker=beside
+  ledger=$((ledger + 4096))
+  number=0
+  while [ ! -e /tmp/enough ]; do
+    number=$((number + 1))
+    changed lease l$number present - berth lease create --id l$number
+    changed namespace n$number present - berth namespace create n$number
+    changed image three:latest present "$(cat /root/flushes/three.id)" berth --snapshotter native image load -q -i /root/flushes/three.tar
+    if [ $number -gt 1 ]; then
+      changed lease l$((number - 1)) absent - berth lease rm l$((number - 1))
+      changed namespace n$((number - 1)) absent - berth namespace rm n$((number - 1))
+    fi
+    changed image three:latest absent - berth rmi three
+  done
+}
+beside &
+beside=$!
 echo "flushes: working"
 round=0
 while [ $round -lt "$rounds" ]; do
@@ -68,6 +89,8 @@ while [ $round -lt "$rounds" ]; do
   mark tick - -
   echo "flushes: round $round"
 done
+: >/tmp/enough
+wait $beside
 # What is promised within a second.
 sleep 2
 sync
