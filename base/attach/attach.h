@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -66,6 +67,19 @@ class InputReader {
   // `take` is called with what is input; what follows the end is nothing.
   void Add(absl::string_view bytes, absl::FunctionRef<void(absl::string_view)> take);
   bool has_ended() const { return has_ended_; }
+
+  // Where it stands, for another one that goes on from there.
+  struct State {
+    std::string header = "";
+    uint32_t left = 0;
+    bool has_ended = false;
+  };
+  State Save() const { return {header_, left_, has_ended_}; }
+  void Resume(State state) {
+    header_ = std::move(state.header);
+    left_ = state.left;
+    has_ended_ = state.has_ended;
+  }
 
  private:
   std::string header_;

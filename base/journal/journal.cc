@@ -1,6 +1,7 @@
 #include "base/journal/journal.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -39,8 +40,8 @@ absl::Status Allocate(BorrowedFd file, size_t offset, size_t bytes) {
   return failed == 0 ? absl::OkStatus() : ErrnoStatus(failed, "fallocate", kFileName);
 }
 
-// The newer whole copy of a slot; nothing for a slot without a process.
-std::optional<ProcessRecord> DecodeSlot(absl::string_view slot) {
+// The newer whole copy of a slot; nothing for one that was never used.
+std::optional<Copy> DecodeNewest(absl::string_view slot) {
   std::optional<Copy> best;
   for (size_t at = 0; at < kSlotBytes; at += kCopyBytes) {
     auto copy = DecodeCopy(slot.substr(at, kCopyBytes));
@@ -49,6 +50,12 @@ std::optional<ProcessRecord> DecodeSlot(absl::string_view slot) {
       best = *std::move(copy);
     }
   }
+  return best;
+}
+
+// Nothing for a slot without a process.
+std::optional<ProcessRecord> DecodeSlot(absl::string_view slot) {
+  std::optional<Copy> best = DecodeNewest(slot);
   if (!best.has_value() || best->record.stage == Stage::kFree) return std::nullopt;
   return std::move(best->record);
 }
@@ -75,6 +82,52 @@ absl::StatusOr<std::unique_ptr<Writer>> Writer::Create(BorrowedFd bundle, Header
     ::unlinkat(bundle.get(), kTemporaryName, 0);
     return status;
   }
+  return writer;
+}
+
+absl::StatusOr<std::unique_ptr<Writer>> Writer::Resume(UniqueFd file, const Header& expected) {
+  struct stat info;
+  if (::fstat(file.get(), &info) != 0) return ErrnoStatus(errno, "fstat", kFileName);
+  std::string content(std::min<size_t>(info.st_size, kSlotsOffset + kMaxSlots * kSlotBytes), '\0');
+  size_t size = 0;
+  while (size < content.size()) {
+    const ssize_t got = ::pread(file.get(), content.data() + size, content.size() - size, size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoStatus(errno, "pread", kFileName);
+    if (got == 0) break;
+    size += got;
+  }
+  const absl::string_view bytes(content.data(), size);
+  BERTH_ASSIGN_OR_RETURN(const Header header, DecodeHeader(bytes));
+  if (header.container_id != expected.container_id ||
+      header.namespace_name != expected.namespace_name ||
+      header.shim.pid != expected.shim.pid ||
+      header.shim.start_time_ticks != expected.shim.start_time_ticks) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the journal is that of task \"", header.container_id, "\" in namespace \"",
+                     header.namespace_name, "\" and shim ", header.shim.pid));
+  }
+  if (size < kSlotsOffset + kSlotsPerGrowth * kSlotBytes) {
+    return absl::DataLossError("the journal is cut short");
+  }
+  std::unique_ptr<Writer> writer(new Writer(std::move(file), (size - kSlotsOffset) / kSlotBytes));
+  for (size_t index = 0; index < writer->slots_; ++index) {
+    const auto copy = DecodeNewest(bytes.substr(kSlotsOffset + index * kSlotBytes, kSlotBytes));
+    if (!copy.has_value()) continue;
+    const Slot slot{.index = index, .sequence = copy->sequence};
+    if (index == 0) {
+      writer->init_ = slot;
+      continue;
+    }
+    // Slots are taken in order, so those before this one were used too.
+    writer->first_unused_ = index + 1;
+    if (copy->record.stage == Stage::kFree) {
+      writer->free_.push_back(slot);
+    } else {
+      writer->execs_[copy->record.exec_id] = slot;
+    }
+  }
+  if (writer->init_.sequence == 0) return absl::DataLossError("the journal has no record of init");
   return writer;
 }
 

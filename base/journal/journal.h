@@ -31,6 +31,12 @@ class Writer {
   // `header.boot_id` is filled in. Errors: RESOURCE_EXHAUSTED when the disk is full.
   static absl::StatusOr<std::unique_ptr<Writer>> Create(BorrowedFd bundle, Header header);
 
+  // Goes on with `file`, which another Writer of this process made, in an earlier program. Errors:
+  // FAILED_PRECONDITION when it is not of the task and the shim that `expected` names; as
+  // ReadJournal's.
+  static absl::StatusOr<std::unique_ptr<Writer>> Resume(UniqueFd file, const Header& expected);
+  BorrowedFd file() const { return file_; }
+
   // Records the cgroup directories, before they are used.
   absl::Status SetCgroupPaths(const std::vector<std::string>& cgroup_paths);
   // Writes the process's record; the first time for an exec id takes a slot. Errors:

@@ -130,6 +130,17 @@ void Loop::Cancel(TimerId timer) {
   // `node` and its function go last: its destructor may come back here.
 }
 
+absl::Duration Loop::Remaining(TimerId timer) const {
+  const auto found = timer_due_ns_.find(static_cast<uint64_t>(timer));
+  if (found == timer_due_ns_.end()) return absl::InfiniteDuration();
+  return absl::Nanoseconds(std::max<int64_t>(0, found->second - MonotonicNanoseconds()));
+}
+
+Loop::Contents Loop::contents() {
+  absl::MutexLock lock(&mutex_);
+  return {.watches = entries_.size(), .timers = timers_.size(), .posted = posted_.size()};
+}
+
 void Loop::Post(Function function) {
   {
     absl::MutexLock lock(&mutex_);

@@ -10,6 +10,7 @@
 
 #include <sys/epoll.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -82,6 +83,19 @@ class Loop {
   TimerId After(absl::Duration delay, Function function);
   // Forgets a timer; one that has fired, or kNone, is ignored.
   void Cancel(TimerId timer);
+  // How long until `timer` fires; infinite for one that is not set.
+  absl::Duration Remaining(TimerId timer) const;
+
+  // What is set up here: for a program that takes stock before it executes itself anew, when all of
+  // it goes. Called from a timer, it does not count that timer.
+  struct Contents {
+    size_t watches = 0;
+    size_t timers = 0;
+    size_t posted = 0;
+  };
+  Contents contents();
+  // The loop's own descriptors.
+  bool Owns(int fd) const { return fd == epoll_.get() || fd == wake_.get(); }
 
  private:
   friend class FdWatch;

@@ -44,6 +44,35 @@ Connection::~Connection() {
   if (destroyed_ != nullptr) *destroyed_ = true;
 }
 
+Connection::State Connection::Save() const {
+  State state{.partial_input = reader_.partial(),
+              .input_bytes_to_discard = reader_.bytes_to_discard()};
+  size_t written_bytes = first_written_bytes_;
+  for (const std::string& frame : output_) {
+    state.output.append(frame, std::exchange(written_bytes, 0));
+  }
+  return state;
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::Resume(Loop& loop, UniqueFd socket,
+                                                               State state, OnFrame on_frame,
+                                                               OnLost on_lost) {
+  BERTH_ASSIGN_OR_RETURN(
+      auto connection, Create(loop, std::move(socket), std::move(on_frame), std::move(on_lost)));
+  connection->reader_ = FrameReader(std::move(state.partial_input), state.input_bytes_to_discard);
+  if (!state.output.empty()) {
+    connection->queued_bytes_ = state.output.size();
+    connection->output_.push_back(std::move(state.output));
+    connection->UpdateInterest();
+  }
+  return connection;
+}
+
+void Connection::SetReading(Reading reading) {
+  reading_ = reading;
+  if (!broken_) UpdateInterest();
+}
+
 absl::Status Connection::Send(uint32_t stream_id, FrameType type, absl::string_view data) {
   if (broken_) return absl::UnavailableError("ttrpc connection is lost");
   if (data.size() > kMaxMessageBytes) {
@@ -92,7 +121,7 @@ absl::Status Connection::Flush() {
 
 void Connection::UpdateInterest() {
   uint32_t events = 0;
-  if (queued_bytes_ <= kPauseReadingBytes) events |= EPOLLIN;
+  if (reading_ == Reading::kYes && queued_bytes_ <= kPauseReadingBytes) events |= EPOLLIN;
   if (!output_.empty()) events |= EPOLLOUT;
   (void)watch_.SetEvents(events);  // the descriptor is in the set: only a mask changes
 }
@@ -111,6 +140,7 @@ void Connection::OnEvents(uint32_t epoll_events) {
     UpdateInterest();
   }
   // A hang-up may come with data that is still to be read; the read then finds the end.
+  if (reading_ == Reading::kNo) return;
   if ((epoll_events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) Read();
 }
 

@@ -38,6 +38,24 @@ class Connection {
                                                             OnFrame on_frame, OnLost on_lost);
   ~Connection();
 
+  // What is between the peer's bytes and ours: with the socket, all that a successor needs.
+  struct State {
+    std::string partial_input;
+    uint64_t input_bytes_to_discard = 0;
+    std::string output;  // that the peer has not taken
+  };
+  State Save() const;
+  BorrowedFd socket() const { return socket_; }
+  // A connection that another one, in an earlier program of this process, began.
+  static absl::StatusOr<std::unique_ptr<Connection>> Resume(Loop& loop, UniqueFd socket,
+                                                            State state, OnFrame on_frame,
+                                                            OnLost on_lost);
+  // While kNo nothing is read: what the peer sends waits in the socket.
+  enum class Reading { kYes, kNo };
+  void SetReading(Reading reading);
+  bool broken() const { return broken_; }
+  const FdWatch& watch() const { return watch_; }
+
   // Queues a frame and writes what the socket takes now. Errors: RESOURCE_EXHAUSTED for a message
   // above the limit or a full queue; UNAVAILABLE once the connection is lost (on_lost then follows
   // from the loop, not from inside this call).
@@ -63,6 +81,7 @@ class Connection {
   std::deque<std::string> output_;
   size_t first_written_bytes_ = 0;  // of output_.front()
   size_t queued_bytes_ = 0;
+  Reading reading_ = Reading::kYes;
   bool broken_ = false;        // the socket is shut down; its hang-up event tells on_lost
   bool* destroyed_ = nullptr;  // set while a callback runs
 };

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
@@ -40,9 +41,18 @@ class FrameReader {
   // `data` is empty for an oversized frame; `header.length_bytes` then says how long it was.
   using OnFrame = absl::FunctionRef<Verdict(const FrameHeader& header, absl::string_view data)>;
 
+  FrameReader() = default;
+  // Goes on where another reader stopped.
+  FrameReader(std::string partial, uint64_t bytes_to_discard)
+      : partial_(std::move(partial)), bytes_to_discard_(bytes_to_discard) {}
+
   // Takes `bytes` and calls `on_frame` for every frame that they complete. After kStop nothing of
   // this object is touched any more (the callback may have destroyed it).
   Verdict Feed(absl::string_view bytes, OnFrame on_frame);
+
+  // What a successor goes on from.
+  const std::string& partial() const { return partial_; }
+  uint64_t bytes_to_discard() const { return bytes_to_discard_; }
 
  private:
   std::string partial_;            // the beginning of a frame

@@ -66,8 +66,14 @@ Server::~Server() {
   for (const auto& listener : listeners_) loop_.Cancel(listener->pause);
 }
 
-void Server::Register(absl::string_view service, absl::string_view method, Handler handler) {
-  handlers_[absl::StrCat(service, "/", method)] = std::move(handler);
+void Server::Register(absl::string_view service, absl::string_view method, Handler handler,
+                      Repeatable repeatable) {
+  auto added = std::make_unique<Method>();
+  added->name = absl::StrCat(service, "/", method);
+  added->handler = std::move(handler);
+  added->repeatable = repeatable;
+  const std::string& name = added->name;
+  methods_[name] = std::move(added);
 }
 
 absl::Status Server::AddListener(UniqueFd socket) {
@@ -137,8 +143,8 @@ void Server::OnFrame(uint64_t connection_id, const FrameHeader& header, absl::st
   }
   auto request = DecodeRequest(data);
   if (!request.ok()) return refuse(request.status());
-  const auto handler = handlers_.find(absl::StrCat(request->service, "/", request->method));
-  if (handler == handlers_.end()) {
+  const auto method = methods_.find(absl::StrCat(request->service, "/", request->method));
+  if (method == methods_.end()) {
     return refuse(absl::UnimplementedError(
         absl::StrCat("method ", request->service, ".", request->method, " is not served here")));
   }
@@ -146,15 +152,98 @@ void Server::OnFrame(uint64_t connection_id, const FrameHeader& header, absl::st
   if (peer.open_calls >= kMaxOpenCalls) {
     return refuse(absl::ResourceExhaustedError("too many unanswered ttrpc calls"));
   }
+  Dispatch(connection_id, header.stream_id, *method->second, *std::move(request));
+}
+
+void Server::Dispatch(uint64_t connection_id, uint32_t stream_id, Method& method, Request request) {
+  Peer& peer = peers_.at(connection_id);
   ++peer.open_calls;
-  handler->second(Call(this, connection_id, header.stream_id, *std::move(request)));
+  if (method.repeatable == Repeatable::kYes) {
+    peer.repeatable[stream_id] = {&method.name, request.payload};
+  }
+  method.handler(Call(this, connection_id, stream_id, std::move(request)));
+}
+
+void Server::SetReading(Connection::Reading reading) {
+  for (const auto& listener : listeners_) {
+    loop_.Cancel(listener->pause);
+    (void)listener->watch.SetEvents(reading == Connection::Reading::kYes ? uint32_t{EPOLLIN} : 0u);
+  }
+  for (const auto& [id, peer] : peers_) peer.connection->SetReading(reading);
+}
+
+std::vector<BorrowedFd> Server::listeners() const {
+  std::vector<BorrowedFd> sockets;
+  for (const auto& listener : listeners_) sockets.push_back(listener->socket);
+  return sockets;
+}
+
+void Server::ForEachWatch(absl::FunctionRef<void(const FdWatch&)> count) const {
+  for (const auto& listener : listeners_) count(listener->watch);
+  for (const auto& [id, peer] : peers_) count(peer.connection->watch());
+}
+
+absl::StatusOr<std::vector<Server::SavedPeer>> Server::Save(const Call& own) const {
+  std::vector<SavedPeer> saved;
+  for (const auto& [id, peer] : peers_) {
+    const bool is_own = own.server_ == this && own.connection_id_ == id;
+    if (peer.open_calls != peer.repeatable.size() + (is_own ? 1 : 0)) {
+      return absl::UnavailableError("calls are under way");
+    }
+    if (peer.connection->broken()) return absl::UnavailableError("a connection is being closed");
+    SavedPeer& one = saved.emplace_back();
+    one.socket = peer.connection->socket();
+    one.connection = peer.connection->Save();
+    for (const auto& [stream_id, call] : peer.repeatable) {
+      one.calls.push_back({stream_id, *call.first, call.second});
+    }
+    if (is_own) one.own_stream_id = own.stream_id_;
+  }
+  return saved;
+}
+
+absl::Status Server::Resume(UniqueFd socket, SavedPeer saved, std::optional<Call>& own) {
+  const uint64_t id = next_connection_id_++;
+  for (const SavedCall& call : saved.calls) {
+    const auto method = methods_.find(call.method);
+    if (method == methods_.end() || method->second->repeatable == Repeatable::kNo) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a call of ", call.method, " cannot be asked again"));
+    }
+  }
+  BERTH_ASSIGN_OR_RETURN(auto connection,
+                         Connection::Resume(
+                             loop_, std::move(socket), std::move(saved.connection),
+                             [this, id](const FrameHeader& header, absl::string_view data) {
+                               OnFrame(id, header, data);
+                             },
+                             [this, id](const absl::Status&) { peers_.erase(id); }));
+  Peer& peer = peers_[id];
+  peer.connection = std::move(connection);
+  if (saved.own_stream_id != 0) {
+    ++peer.open_calls;
+    own.emplace(Call(this, id, saved.own_stream_id, Request()));
+  }
+  if (saved.calls.empty()) return absl::OkStatus();
+  loop_.Post([this, id, calls = std::move(saved.calls)]() mutable {
+    for (SavedCall& call : calls) {
+      if (!peers_.contains(id)) return;
+      Request request;
+      request.payload = std::move(call.payload);
+      Dispatch(id, call.stream_id, *methods_.at(call.method), std::move(request));
+    }
+  });
+  return absl::OkStatus();
 }
 
 void Server::Answer(uint64_t connection_id, uint32_t stream_id, Counted counted,
                     const absl::StatusOr<std::string>& result) {
   const auto peer = peers_.find(connection_id);
   if (peer == peers_.end()) return;  // the caller has gone
-  if (counted == Counted::kYes) --peer->second.open_calls;
+  if (counted == Counted::kYes) {
+    --peer->second.open_calls;
+    peer->second.repeatable.erase(stream_id);
+  }
   Connection& connection = *peer->second.connection;
   absl::Status sent = connection.Send(stream_id, FrameType::kResponse, EncodeResponse(result));
   if (sent.ok() || absl::IsUnavailable(sent)) return;  // lost: its on_lost removes the peer

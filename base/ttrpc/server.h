@@ -9,12 +9,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -69,13 +71,39 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // `service` is the full name, such as "containerd.task.v2.Task".
-  void Register(absl::string_view service, absl::string_view method, Handler handler);
+  // `service` is the full name, such as "containerd.task.v2.Task". A call of a kYes method may be
+  // asked again by a successor, in the place of the first.
+  enum class Repeatable { kNo, kYes };
+  void Register(absl::string_view service, absl::string_view method, Handler handler,
+                Repeatable repeatable = Repeatable::kNo);
   // Accepts on a listening stream socket, and goes on doing so. Errors: as epoll_ctl(2).
   absl::Status AddListener(UniqueFd socket);
   // Serves a connected stream socket.
   absl::Status AddConnection(UniqueFd socket);
   size_t connections() const { return peers_.size(); }
+  // For a program that executes itself anew, and whose clients are not to notice. While kNo nothing
+  // is accepted or read.
+  void SetReading(Connection::Reading reading);
+  struct SavedCall {
+    uint32_t stream_id = 0;
+    std::string method;  // "service/method"
+    std::string payload;
+  };
+  struct SavedPeer {
+    BorrowedFd socket = BorrowedFd(-1);
+    Connection::State connection;
+    std::vector<SavedCall> calls;  // of repeatable methods
+    uint32_t own_stream_id = 0;    // of the call `own`, if it is this peer's
+  };
+  // Errors: UNAVAILABLE while other calls than `own` are open, each of which is named by none.
+  absl::StatusOr<std::vector<SavedPeer>> Save(const Call& own) const;
+  std::vector<BorrowedFd> listeners() const;
+  // Calls `count` with each watch on the loop.
+  void ForEachWatch(absl::FunctionRef<void(const FdWatch&)> count) const;
+  // Serves a peer that another Server saved; `socket` is its own. The call `own`, if it is this
+  // peer's, is put into `own`; the repeatable ones are asked again, from the loop.
+  absl::Status Resume(UniqueFd socket, SavedPeer peer, std::optional<Call>& own);
+
   // Bytes of answers that peers have not taken yet. A process that is about to end waits for 0.
   size_t queued_bytes() const;
 
@@ -84,6 +112,8 @@ class Server {
   struct Peer {
     std::unique_ptr<Connection> connection;
     size_t open_calls = 0;
+    // Those of repeatable methods, by stream.
+    absl::flat_hash_map<uint32_t, std::pair<const std::string*, std::string>> repeatable = {};
   };
   struct Listener {
     UniqueFd socket;
@@ -101,7 +131,14 @@ class Server {
   Loop& loop_;
   const size_t max_connections_;
   uint64_t next_connection_id_ = 1;
-  absl::flat_hash_map<std::string, Handler> handlers_;  // "service/method"
+  struct Method {
+    std::string name;  // "service/method"
+    Handler handler;
+    Repeatable repeatable = Repeatable::kNo;
+  };
+  void Dispatch(uint64_t connection_id, uint32_t stream_id, Method& method, Request request);
+
+  absl::flat_hash_map<std::string, std::unique_ptr<Method>> methods_;  // by name
   std::vector<std::unique_ptr<Listener>> listeners_;
   absl::flat_hash_map<uint64_t, Peer> peers_;
 };

@@ -17,8 +17,6 @@ namespace {
 using attach::FrameType;
 
 constexpr size_t kReadBytes = 16 << 10;
-// A lossless client counts as behind above this, so that what is being read still fits.
-constexpr size_t kBehindBytes = AttachHub::kBufferBytes / 2;
 
 bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 

@@ -26,6 +26,14 @@
 #include "base/loop/loop.h"
 #include "base/os/unique_fd.h"
 
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class AttachState;
+}  // namespace berth::shim::v1
+
 namespace berth::io {
 
 class AttachHub {
@@ -41,6 +49,10 @@ class AttachHub {
   ~AttachHub();
   AttachHub(const AttachHub&) = delete;
   AttachHub& operator=(const AttachHub&) = delete;
+
+  // For the program that this one becomes, and in it: a new hub takes the clients of the old.
+  void Save(handover::Packer& packer, berth::shim::v1::AttachState& state) const;
+  absl::Status Resume(const berth::shim::v1::AttachState& state, handover::Unpacker& unpacker);
 
   // `early`: input that came with the hello. A refusal is told to the client. Takes a connected,
   // non-blocking socket.
@@ -65,6 +77,8 @@ class AttachHub {
   uint64_t dropped_bytes() const { return dropped_bytes_; }
 
  private:
+  // A lossless client counts as behind above this, so that what is being read still fits.
+  static constexpr size_t kBehindBytes = kBufferBytes / 2;
   struct Session {
     std::string id;
     uint64_t taken = 0;
@@ -86,6 +100,8 @@ class AttachHub {
   };
   using Place = std::list<Client>::iterator;
 
+  absl::Status ResumeClient(const berth::shim::v1::AttachState& state, int index,
+                            handover::Unpacker& unpacker);
   void OnEvent(Place client, uint32_t events);
   // These return false when the client is gone.
   bool ReadInput(Place client);

@@ -21,6 +21,14 @@
 #include "base/os/unique_fd.h"
 #include "shim/io/attach_hub.h"
 
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class AttachServerState;
+}  // namespace berth::shim::v1
+
 namespace berth::io {
 
 class AttachServer {
@@ -33,6 +41,11 @@ class AttachServer {
   // Binds <bundle>/attach, in the place of an older one.
   static absl::StatusOr<std::unique_ptr<AttachServer>> Start(Loop& loop, absl::string_view bundle,
                                                              FindHub find_hub);
+  // For the program that this one becomes, and in it.
+  void Save(handover::Packer& packer, berth::shim::v1::AttachServerState& state) const;
+  static absl::StatusOr<std::unique_ptr<AttachServer>> Resume(
+      Loop& loop, const berth::shim::v1::AttachServerState& state, handover::Unpacker& unpacker,
+      FindHub find_hub);
   ~AttachServer();
   AttachServer(const AttachServer&) = delete;
   AttachServer& operator=(const AttachServer&) = delete;
@@ -47,6 +60,8 @@ class AttachServer {
   using Place = std::list<Greeting>::iterator;
 
   AttachServer(Loop& loop, FindHub find_hub) : loop_(loop), find_hub_(std::move(find_hub)) {}
+  absl::Status Listen(UniqueFd listener);
+  absl::Status Greet(UniqueFd socket, std::string bytes, absl::Duration limit);
   void Accept();
   void Read(Place greeting);
   void Drop(Place greeting);

@@ -10,6 +10,9 @@
 
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "proto/berth/shim/v1/handover.pb.h"
+#include "shim/handover/packer.h"
+#include "shim/handover/unpacker.h"
 
 namespace berth::io {
 namespace {
@@ -55,6 +58,40 @@ absl::StatusOr<std::unique_ptr<Copier>> Copier::Start(Loop& loop, UniqueFd sourc
       copier->sink_watch_ = *std::move(watch);
     }
   }
+  return copier;
+}
+
+void Copier::Save(handover::Packer& packer, berth::shim::v1::CopierState& state) const {
+  state.set_source(packer.Pack(source_));
+  state.set_sink(packer.Pack(sink_));
+  state.set_pending(pending_);
+  state.set_discarded_bytes(discarded_bytes_);
+  state.set_ended(ended_);
+  packer.Count(source_watch_);
+  packer.Count(sink_watch_);
+}
+
+absl::StatusOr<std::unique_ptr<Copier>> Copier::Resume(Loop& loop,
+                                                       const berth::shim::v1::CopierState& state,
+                                                       handover::Unpacker& unpacker,
+                                                       SinkFailure sink_failure, OnEnd on_end) {
+  std::unique_ptr<Copier> copier;
+  if (state.ended()) {
+    copier.reset(new Copier(UniqueFd(), UniqueFd(), sink_failure, nullptr));
+    copier->ended_ = true;
+  } else {
+    BERTH_ASSIGN_OR_RETURN(UniqueFd source,
+                           unpacker.Take(state.source(), handover::Kind::kAny, "a stream"));
+    BERTH_ASSIGN_OR_RETURN(UniqueFd sink, unpacker.TakeIfAny(state.sink(), handover::Kind::kAny,
+                                                             "a stream's target"));
+    BERTH_ASSIGN_OR_RETURN(
+        copier,
+        Start(loop, std::move(source), std::move(sink), sink_failure, std::move(on_end)));
+    copier->pending_ = state.pending();
+    // The source may stay silent: what waits goes when the sink has room.
+    if (!copier->pending_.empty()) copier->WaitFor(Step::kWaitForSink);
+  }
+  copier->discarded_bytes_ = state.discarded_bytes();
   return copier;
 }
 

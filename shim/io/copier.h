@@ -18,6 +18,14 @@
 #include "base/loop/loop.h"
 #include "base/os/unique_fd.h"
 
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class CopierState;
+}  // namespace berth::shim::v1
+
 namespace berth::io {
 
 // Gets a copy of what passes.
@@ -41,6 +49,12 @@ class Copier {
   // Both are made non-blocking. An invalid `sink` discards. Errors: as fcntl(2), epoll_ctl(2).
   static absl::StatusOr<std::unique_ptr<Copier>> Start(Loop& loop, UniqueFd source, UniqueFd sink,
                                                        SinkFailure sink_failure, OnEnd on_end);
+
+  // For the program that this one becomes, and in it: the bytes that wait go along.
+  void Save(handover::Packer& packer, berth::shim::v1::CopierState& state) const;
+  static absl::StatusOr<std::unique_ptr<Copier>> Resume(
+      Loop& loop, const berth::shim::v1::CopierState& state, handover::Unpacker& unpacker,
+      SinkFailure sink_failure, OnEnd on_end);
 
   // Before any byte is read. `tap` outlives the copier.
   void set_tap(Tap* tap) { tap_ = tap; }

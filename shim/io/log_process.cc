@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,9 @@
 #include "base/os/fd_factories.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "proto/berth/shim/v1/handover.pb.h"
+#include "shim/handover/packer.h"
+#include "shim/handover/unpacker.h"
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
@@ -66,10 +70,13 @@ LogProcess::~LogProcess() {
 }
 
 absl::Status LogProcess::Spawn(Options options) {
-  void* page = ::mmap(nullptr, sizeof(LogCounters), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED) return ErrnoStatus(errno, "mmap");
-  counters_ = new (page) LogCounters();
+  counters_file_.Reset(::memfd_create("berth-log", MFD_CLOEXEC));
+  if (!counters_file_.valid()) return ErrnoStatus(errno, "memfd_create");
+  if (::ftruncate(counters_file_.get(), sizeof(LogCounters)) != 0) {
+    return ErrnoStatus(errno, "ftruncate");
+  }
+  BERTH_RETURN_IF_ERROR(MapCounters());
+  new (counters_) LogCounters();
   LogWriterPlan plan;
   plan.options = options.log;
   plan.counters = counters_;
@@ -106,6 +113,43 @@ absl::Status LogProcess::Spawn(Options options) {
                      absl::FormatDuration(timeout), ": does its filesystem hang?")));
   });
   return absl::OkStatus();
+}
+
+absl::Status LogProcess::MapCounters() {
+  void* page = ::mmap(nullptr, sizeof(LogCounters), PROT_READ | PROT_WRITE, MAP_SHARED,
+                      counters_file_.get(), 0);
+  if (page == MAP_FAILED) return ErrnoStatus(errno, "mmap");
+  counters_ = static_cast<LogCounters*>(page);
+  return absl::OkStatus();
+}
+
+void LogProcess::Save(handover::Packer& packer, berth::shim::v1::LogWriterState& state) const {
+  state.set_pidfd(packer.Pack(pidfd_));
+  state.set_counters(packer.Pack(counters_file_));
+  state.set_exited(exited_);
+  packer.Count(exit_watch_);
+}
+
+absl::StatusOr<std::unique_ptr<LogProcess>> LogProcess::Resume(
+    Loop& loop, const berth::shim::v1::LogWriterState& state, handover::Unpacker& unpacker) {
+  std::unique_ptr<LogProcess> process(new LogProcess(loop, nullptr));
+  BERTH_ASSIGN_OR_RETURN(
+      process->counters_file_,
+      unpacker.Take(state.counters(), handover::Kind::kFile, "the counters of a log"));
+  struct stat info;
+  if (::fstat(process->counters_file_.get(), &info) != 0 ||
+      info.st_size != static_cast<off_t>(sizeof(LogCounters))) {
+    return absl::FailedPreconditionError("a log's writer counts otherwise than this program");
+  }
+  BERTH_RETURN_IF_ERROR(process->MapCounters());
+  BERTH_ASSIGN_OR_RETURN(process->pidfd_, unpacker.Take(state.pidfd(), handover::Kind::kAny,
+                                                        "the writer of a log"));
+  process->exited_ = state.exited();
+  if (process->exited_) return process;
+  BERTH_ASSIGN_OR_RETURN(
+      process->exit_watch_,
+      loop.Watch(process->pidfd_, EPOLLIN, [self = process.get()](uint32_t) { self->OnExit(); }));
+  return process;
 }
 
 void LogProcess::OnReport() {

@@ -25,6 +25,14 @@
 #include "shim/io/log_writer.h"
 #include "shim/io/target.h"
 
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class LogWriterState;
+}  // namespace berth::shim::v1
+
 namespace berth::io {
 
 // A copy of this process, as fork(2) makes it; pid 0 in the copy.
@@ -53,6 +61,11 @@ class LogProcess {
   LogProcess(const LogProcess&) = delete;
   LogProcess& operator=(const LogProcess&) = delete;
 
+  // For the program that this one becomes, and in it; once the files are open.
+  void Save(handover::Packer& packer, berth::shim::v1::LogWriterState& state) const;
+  static absl::StatusOr<std::unique_ptr<LogProcess>> Resume(
+      Loop& loop, const berth::shim::v1::LogWriterState& state, handover::Unpacker& unpacker);
+
   // Where the output goes, once each; invalid for a stream without a path.
   UniqueFd TakeOut() { return std::move(out_); }
   UniqueFd TakeErr() { return std::move(err_); }
@@ -66,6 +79,7 @@ class LogProcess {
  private:
   LogProcess(Loop& loop, OnReady on_ready) : loop_(loop), on_ready_(std::move(on_ready)) {}
   absl::Status Spawn(Options options);
+  absl::Status MapCounters();
   void OnReport();
   void Ready(absl::Status status);
   void OnExit();
@@ -74,7 +88,8 @@ class LogProcess {
   Loop& loop_;
   OnReady on_ready_;
   OnEnd on_end_;
-  LogCounters* counters_ = nullptr;  // a shared page
+  UniqueFd counters_file_;           // of memory; survives this program
+  LogCounters* counters_ = nullptr;  // a page of it, shared with the writer
   UniqueFd out_, err_;
   UniqueFd report_;
   std::string report_text_;

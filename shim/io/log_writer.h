@@ -17,7 +17,8 @@
 
 namespace berth::io {
 
-// In a page that shim and writer share; the writer alone writes.
+// In a page that shim and writer share; the writer alone writes. A shim may be a newer program than
+// its writer: fields are only ever added, at the end, and then under another size.
 struct LogCounters {
   std::atomic<uint64_t> bytes{0};
   std::atomic<uint64_t> records{0};

@@ -11,6 +11,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/status/status_macros.h"
+#include "proto/berth/shim/v1/handover.pb.h"
+#include "shim/handover/packer.h"
+#include "shim/handover/unpacker.h"
 
 namespace berth::io {
 namespace {
@@ -71,6 +74,57 @@ absl::Status Logger::Spawn() {
                      ": it must close descriptor 5 or write a byte to it")));
   });
   return absl::OkStatus();
+}
+
+void Logger::Save(handover::Packer& packer, berth::shim::v1::LoggerState& state) const {
+  state.set_pid(process_.pid());
+  if (!exited_) state.set_pidfd(packer.Pack(process_.pidfd()));
+  state.set_out_write(packer.Pack(out_write_));
+  state.set_err_write(packer.Pack(err_write_));
+  state.set_out_read(packer.Pack(out_read_));
+  state.set_err_read(packer.Pack(err_read_));
+  state.set_exited(exited_);
+  if (discard_[0] != nullptr) discard_[0]->Save(packer, *state.mutable_discard_out());
+  if (discard_[1] != nullptr) discard_[1]->Save(packer, *state.mutable_discard_err());
+  if (exited_) packer.Leave(process_.pidfd());
+  packer.Count(exit_watch_);
+}
+
+absl::StatusOr<std::unique_ptr<Logger>> Logger::Resume(Loop& loop,
+                                                       const berth::shim::v1::LoggerState& state,
+                                                       handover::Unpacker& unpacker) {
+  constexpr char kWhat[] = "a logging program";
+  std::unique_ptr<Logger> logger(new Logger(loop, Options(), nullptr));
+  const auto take = [&](int fd, UniqueFd& end) -> absl::Status {
+    BERTH_ASSIGN_OR_RETURN(end, unpacker.TakeIfAny(fd, handover::Kind::kPipe, kWhat));
+    return absl::OkStatus();
+  };
+  BERTH_RETURN_IF_ERROR(take(state.out_write(), logger->out_write_));
+  BERTH_RETURN_IF_ERROR(take(state.err_write(), logger->err_write_));
+  BERTH_RETURN_IF_ERROR(take(state.out_read(), logger->out_read_));
+  BERTH_RETURN_IF_ERROR(take(state.err_read(), logger->err_read_));
+  logger->exited_ = state.exited();
+  const auto discard = [&](const berth::shim::v1::CopierState& from,
+                           std::unique_ptr<Copier>& to) -> absl::Status {
+    BERTH_ASSIGN_OR_RETURN(
+        to, Copier::Resume(loop, from, unpacker, Copier::SinkFailure::kDiscard, [] {}));
+    return absl::OkStatus();
+  };
+  if (state.has_discard_out()) {
+    BERTH_RETURN_IF_ERROR(discard(state.discard_out(), logger->discard_[0]));
+  }
+  if (state.has_discard_err()) {
+    BERTH_RETURN_IF_ERROR(discard(state.discard_err(), logger->discard_[1]));
+  }
+  if (logger->exited_) return logger;
+  BERTH_ASSIGN_OR_RETURN(UniqueFd pidfd, unpacker.TakePidFd(state.pidfd(), state.pid(), kWhat));
+  // Whoever only checks owns no process: the object's end would be the program's.
+  if (unpacker.is_check()) return logger;
+  logger->process_ = ChildProcess(state.pid(), std::move(pidfd));
+  BERTH_ASSIGN_OR_RETURN(logger->exit_watch_,
+                         loop.Watch(logger->process_.pidfd(), EPOLLIN,
+                                    [self = logger.get()](uint32_t) { self->OnExit(); }));
+  return logger;
 }
 
 void Logger::CheckReady() {

@@ -21,6 +21,14 @@
 #include "shim/io/copier.h"
 #include "shim/io/target.h"
 
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class LoggerState;
+}  // namespace berth::shim::v1
+
 namespace berth::io {
 
 class Logger {
@@ -43,6 +51,11 @@ class Logger {
   // The ends that the container writes to, once each.
   UniqueFd TakeOut() { return std::move(out_write_); }
   UniqueFd TakeErr() { return std::move(err_write_); }
+
+  // For the program that this one becomes, and in it; once the program is ready.
+  void Save(handover::Packer& packer, berth::shim::v1::LoggerState& state) const;
+  static absl::StatusOr<std::unique_ptr<Logger>> Resume(
+      Loop& loop, const berth::shim::v1::LoggerState& state, handover::Unpacker& unpacker);
 
   // The container has ended: lets the program read what is left (at most `drain`) and end by
   // itself, then SIGTERM, 12 s, SIGKILL. `on_end` runs once from the loop, after it is reaped; at

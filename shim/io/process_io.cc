@@ -217,11 +217,15 @@ absl::Status ProcessIo::StartCopier(Stream& stream, UniqueFd source, UniqueFd si
   BERTH_ASSIGN_OR_RETURN(stream.copier, Copier::Start(loop_, std::move(source), std::move(sink),
                                                       Copier::SinkFailure::kDiscard,
                                                       [this, &stream] { OutputEnded(stream); }));
+  SetUpCopier(stream);
+  return absl::OkStatus();
+}
+
+void ProcessIo::SetUpCopier(Stream& stream) {
   stream.copier->set_tap(&stream.tap);
   if (stream.target.kind == TargetKind::kLog && stream.target.log.mode == LogMode::kNonBlocking) {
     stream.copier->set_sink_full(Copier::SinkFull::kDrop);
   }
-  return absl::OkStatus();
 }
 
 absl::Status ProcessIo::AttachConsole(UniqueFd master) {

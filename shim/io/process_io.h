@@ -29,6 +29,14 @@
 #include "shim/io/logger.h"
 #include "shim/io/output.h"
 
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class StreamsState;
+}  // namespace berth::shim::v1
+
 namespace berth::io {
 
 struct Request {
@@ -81,6 +89,11 @@ class ProcessIo {
   // Ends the process's input once what clients have written is read and they have gone. Idempotent.
   void CloseInput();
 
+  // For the program that this one becomes, and in it (in the place of Open): between Open (or
+  // AttachConsole) and Drain. Errors of Save: UNAVAILABLE at any other time.
+  absl::Status Save(handover::Packer& packer, berth::shim::v1::StreamsState& state) const;
+  absl::Status Resume(const berth::shim::v1::StreamsState& state, handover::Unpacker& unpacker);
+
   // The process has ended: those who are attached get what is left and are let go. Its output may
   // still be held open by its children.
   void ProcessEnded();
@@ -119,6 +132,9 @@ class ProcessIo {
   absl::Status StartLog();
   void OnLogReady(absl::Status status);
   absl::Status StartCopier(Stream& stream, UniqueFd source, UniqueFd sink);
+  absl::Status ResumeStream(Stream& stream, const berth::shim::v1::StreamsState& state,
+                            handover::Unpacker& unpacker);
+  void SetUpCopier(Stream& stream);
   void EndHub();
   absl::Status MakeChildEnds();
   absl::StatusOr<UniqueFd> CopyFromPipe(Stream& stream);
