@@ -100,8 +100,7 @@ absl::StatusOr<std::unique_ptr<Writer>> Writer::Resume(UniqueFd file, const Head
   const absl::string_view bytes(content.data(), size);
   BERTH_ASSIGN_OR_RETURN(const Header header, DecodeHeader(bytes));
   if (header.container_id != expected.container_id ||
-      header.namespace_name != expected.namespace_name ||
-      header.shim.pid != expected.shim.pid ||
+      header.namespace_name != expected.namespace_name || header.shim.pid != expected.shim.pid ||
       header.shim.start_time_ticks != expected.shim.start_time_ticks) {
     return absl::FailedPreconditionError(
         absl::StrCat("the journal is that of task \"", header.container_id, "\" in namespace \"",

@@ -57,8 +57,8 @@ Connection::State Connection::Save() const {
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Resume(Loop& loop, UniqueFd socket,
                                                                State state, OnFrame on_frame,
                                                                OnLost on_lost) {
-  BERTH_ASSIGN_OR_RETURN(
-      auto connection, Create(loop, std::move(socket), std::move(on_frame), std::move(on_lost)));
+  BERTH_ASSIGN_OR_RETURN(auto connection,
+                         Create(loop, std::move(socket), std::move(on_frame), std::move(on_lost)));
   connection->reader_ = FrameReader(std::move(state.partial_input), state.input_bytes_to_discard);
   if (!state.output.empty()) {
     connection->queued_bytes_ = state.output.size();

@@ -18,6 +18,14 @@
 #include "shim/cgroup/hierarchy.h"
 #include "shim/spec/resources.h"
 
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class CgroupState;
+}  // namespace berth::shim::v1
+
 namespace berth::cgroup {
 
 struct Directory {
@@ -49,6 +57,11 @@ class Cgroup {
                                        Denied denied = Denied::kFail);
   // Opens those of `paths` that still exist.
   static Cgroup Open(const std::vector<std::string>& paths);
+
+  // For the program that this one becomes, and in it: the same directories.
+  void Save(handover::Packer& packer, berth::shim::v1::CgroupState& state) const;
+  static absl::StatusOr<Cgroup> Resume(const berth::shim::v1::CgroupState& state,
+                                       handover::Unpacker& unpacker);
 
   bool empty() const { return directories_.empty(); }
   const std::vector<Directory>& directories() const { return directories_; }

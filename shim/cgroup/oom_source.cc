@@ -14,6 +14,9 @@
 #include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "proto/berth/shim/v1/handover.pb.h"
+#include "shim/handover/packer.h"
+#include "shim/handover/unpacker.h"
 
 namespace berth::cgroup {
 
@@ -38,6 +41,23 @@ absl::StatusOr<OomSource> OomSource::Open(const Cgroup& group) {
     return absl::UnimplementedError("no memory controller to watch for OOM kills");
   }
   source.seen_ = source.Count();
+  return source;
+}
+
+void OomSource::Save(handover::Packer& packer, berth::shim::v1::OomState& state) const {
+  state.set_events(packer.Pack(events_));
+  state.set_counters(packer.Pack(counters_));
+  state.set_seen(seen_);
+}
+
+absl::StatusOr<OomSource> OomSource::Resume(const berth::shim::v1::OomState& state,
+                                            handover::Unpacker& unpacker) {
+  OomSource source;
+  BERTH_ASSIGN_OR_RETURN(source.events_,
+                         unpacker.Take(state.events(), handover::Kind::kAny, "news of OOM kills"));
+  BERTH_ASSIGN_OR_RETURN(source.counters_, unpacker.Take(state.counters(), handover::Kind::kFile,
+                                                         "the count of OOM kills"));
+  source.seen_ = state.seen();
   return source;
 }
 

@@ -10,12 +10,24 @@
 #include "base/os/unique_fd.h"
 #include "shim/cgroup/cgroup.h"
 
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class OomState;
+}  // namespace berth::shim::v1
+
 namespace berth::cgroup {
 
 class OomSource {
  public:
   // Errors: UNIMPLEMENTED without a memory controller.
   static absl::StatusOr<OomSource> Open(const Cgroup& group);
+  // For the program that this one becomes, and in it: kills in between are counted.
+  void Save(handover::Packer& packer, berth::shim::v1::OomState& state) const;
+  static absl::StatusOr<OomSource> Resume(const berth::shim::v1::OomState& state,
+                                          handover::Unpacker& unpacker);
   OomSource(OomSource&&) noexcept = default;
   OomSource& operator=(OomSource&&) noexcept = default;
 

@@ -47,10 +47,10 @@ int64_t Packer::Count(TimerId timer) {
 absl::Status Packer::CheckComplete() const {
   const Loop::Contents found = loop_.contents();
   if (found.watches != watches_ || found.timers != timers_ || found.posted != 0) {
-    return absl::UnavailableError(absl::StrCat(
-        "something is under way: ", found.watches, " descriptors are watched and ", watches_,
-        " are known, ", found.timers, " timers are set and ", timers_, " are known, ", found.posted,
-        " functions wait"));
+    return absl::UnavailableError(
+        absl::StrCat("something is under way: ", found.watches, " descriptors are watched and ",
+                     watches_, " are known, ", found.timers, " timers are set and ", timers_,
+                     " are known, ", found.posted, " functions wait"));
   }
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir("/proc/self/fd"), ::closedir);
   if (directory == nullptr) return absl::UnavailableError("cannot list /proc/self/fd");

@@ -19,8 +19,7 @@ namespace berth::handover {
 namespace {
 
 absl::Status Wrong(absl::string_view what, int fd, absl::string_view problem) {
-  return absl::FailedPreconditionError(
-      absl::StrCat(what, ": descriptor ", fd, " ", problem));
+  return absl::FailedPreconditionError(absl::StrCat(what, ": descriptor ", fd, " ", problem));
 }
 
 mode_t TypeOf(Kind kind) {

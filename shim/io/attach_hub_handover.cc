@@ -105,9 +105,9 @@ absl::Status AttachHub::ResumeClient(const v1::AttachState& state, int index,
                          .has_ended = saved.pieces_ended()});
   client->input_ended = saved.input_ended();
   if (!saved.session().empty()) {
-    const auto session =
-        std::find_if(sessions_.begin(), sessions_.end(),
-                     [&](const Session& one) { return one.id == saved.session(); });
+    const auto session = std::find_if(sessions_.begin(), sessions_.end(), [&](const Session& one) {
+      return one.id == saved.session();
+    });
     if (session == sessions_.end()) {
       return absl::FailedPreconditionError("an attached client has no session");
     }
@@ -115,10 +115,9 @@ absl::Status AttachHub::ResumeClient(const v1::AttachState& state, int index,
   }
   client->behind = client->hello.lossless && client->pending.size() > kBehindBytes;
   behind_ += client->behind ? 1 : 0;
-  BERTH_ASSIGN_OR_RETURN(client->watch,
-                         loop_.Watch(client->socket, 0, [this, client](uint32_t events) {
-                           OnEvent(client, events);
-                         }));
+  BERTH_ASSIGN_OR_RETURN(
+      client->watch,
+      loop_.Watch(client->socket, 0, [this, client](uint32_t events) { OnEvent(client, events); }));
   UpdateEvents(*client);
   return absl::OkStatus();
 }

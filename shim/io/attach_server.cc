@@ -34,13 +34,11 @@ absl::StatusOr<std::unique_ptr<AttachServer>> AttachServer::Start(Loop& loop,
 
 absl::Status AttachServer::Listen(UniqueFd listener) {
   listener_ = std::move(listener);
-  BERTH_ASSIGN_OR_RETURN(watch_,
-                         loop_.Watch(listener_, EPOLLIN, [this](uint32_t) { Accept(); }));
+  BERTH_ASSIGN_OR_RETURN(watch_, loop_.Watch(listener_, EPOLLIN, [this](uint32_t) { Accept(); }));
   return absl::OkStatus();
 }
 
-void AttachServer::Save(handover::Packer& packer,
-                        berth::shim::v1::AttachServerState& state) const {
+void AttachServer::Save(handover::Packer& packer, berth::shim::v1::AttachServerState& state) const {
   state.set_listener(packer.Pack(listener_));
   packer.Count(watch_);
   packer.Count(pause_);
@@ -72,9 +70,8 @@ absl::StatusOr<std::unique_ptr<AttachServer>> AttachServer::Resume(
 
 // Listens to one that has connected, for `limit` at most.
 absl::Status AttachServer::Greet(UniqueFd socket, std::string bytes, absl::Duration limit) {
-  const Place greeting =
-      greetings_.insert(greetings_.end(),
-                        Greeting{.socket = std::move(socket), .bytes = std::move(bytes)});
+  const Place greeting = greetings_.insert(
+      greetings_.end(), Greeting{.socket = std::move(socket), .bytes = std::move(bytes)});
   auto watch =
       loop_.Watch(greeting->socket, EPOLLIN, [this, greeting](uint32_t) { Read(greeting); });
   if (!watch.ok()) {

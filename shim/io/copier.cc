@@ -82,11 +82,10 @@ absl::StatusOr<std::unique_ptr<Copier>> Copier::Resume(Loop& loop,
   } else {
     BERTH_ASSIGN_OR_RETURN(UniqueFd source,
                            unpacker.Take(state.source(), handover::Kind::kAny, "a stream"));
-    BERTH_ASSIGN_OR_RETURN(UniqueFd sink, unpacker.TakeIfAny(state.sink(), handover::Kind::kAny,
-                                                             "a stream's target"));
     BERTH_ASSIGN_OR_RETURN(
-        copier,
-        Start(loop, std::move(source), std::move(sink), sink_failure, std::move(on_end)));
+        UniqueFd sink, unpacker.TakeIfAny(state.sink(), handover::Kind::kAny, "a stream's target"));
+    BERTH_ASSIGN_OR_RETURN(
+        copier, Start(loop, std::move(source), std::move(sink), sink_failure, std::move(on_end)));
     copier->pending_ = state.pending();
     // The source may stay silent: what waits goes when the sink has room.
     if (!copier->pending_.empty()) copier->WaitFor(Step::kWaitForSink);

@@ -52,9 +52,10 @@ class Copier {
 
   // For the program that this one becomes, and in it: the bytes that wait go along.
   void Save(handover::Packer& packer, berth::shim::v1::CopierState& state) const;
-  static absl::StatusOr<std::unique_ptr<Copier>> Resume(
-      Loop& loop, const berth::shim::v1::CopierState& state, handover::Unpacker& unpacker,
-      SinkFailure sink_failure, OnEnd on_end);
+  static absl::StatusOr<std::unique_ptr<Copier>> Resume(Loop& loop,
+                                                        const berth::shim::v1::CopierState& state,
+                                                        handover::Unpacker& unpacker,
+                                                        SinkFailure sink_failure, OnEnd on_end);
 
   // Before any byte is read. `tap` outlives the copier.
   void set_tap(Tap* tap) { tap_ = tap; }

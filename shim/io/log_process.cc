@@ -142,8 +142,8 @@ absl::StatusOr<std::unique_ptr<LogProcess>> LogProcess::Resume(
     return absl::FailedPreconditionError("a log's writer counts otherwise than this program");
   }
   BERTH_RETURN_IF_ERROR(process->MapCounters());
-  BERTH_ASSIGN_OR_RETURN(process->pidfd_, unpacker.Take(state.pidfd(), handover::Kind::kAny,
-                                                        "the writer of a log"));
+  BERTH_ASSIGN_OR_RETURN(process->pidfd_,
+                         unpacker.Take(state.pidfd(), handover::Kind::kAny, "the writer of a log"));
   process->exited_ = state.exited();
   if (process->exited_) return process;
   BERTH_ASSIGN_OR_RETURN(

@@ -54,8 +54,9 @@ class Logger {
 
   // For the program that this one becomes, and in it; once the program is ready.
   void Save(handover::Packer& packer, berth::shim::v1::LoggerState& state) const;
-  static absl::StatusOr<std::unique_ptr<Logger>> Resume(
-      Loop& loop, const berth::shim::v1::LoggerState& state, handover::Unpacker& unpacker);
+  static absl::StatusOr<std::unique_ptr<Logger>> Resume(Loop& loop,
+                                                        const berth::shim::v1::LoggerState& state,
+                                                        handover::Unpacker& unpacker);
 
   // The container has ended: lets the program read what is left (at most `drain`) and end by
   // itself, then SIGTERM, 12 s, SIGKILL. `on_end` runs once from the loop, after it is reaped; at

@@ -41,19 +41,17 @@ absl::Status ProcessIo::ResumeStream(Stream& stream, const v1::StreamsState& sta
                          unpacker.TakeIfAny(is_out ? state.out_keep() : state.err_keep(),
                                             Kind::kPipe, "the other end of an output FIFO"));
   if (is_out ? !state.has_out() : !state.has_err()) return absl::OkStatus();
-  BERTH_ASSIGN_OR_RETURN(
-      stream.copier,
-      Copier::Resume(loop_, is_out ? state.out() : state.err(), unpacker,
-                     Copier::SinkFailure::kDiscard, [this, &stream] { OutputEnded(stream); }));
+  BERTH_ASSIGN_OR_RETURN(stream.copier, Copier::Resume(loop_, is_out ? state.out() : state.err(),
+                                                       unpacker, Copier::SinkFailure::kDiscard,
+                                                       [this, &stream] { OutputEnded(stream); }));
   SetUpCopier(stream);
   return absl::OkStatus();
 }
 
 absl::Status ProcessIo::Resume(const v1::StreamsState& state, handover::Unpacker& unpacker) {
   BERTH_RETURN_IF_ERROR(ParseTargets());
-  BERTH_ASSIGN_OR_RETURN(
-      input_.keep,
-      unpacker.TakeIfAny(state.in_keep(), Kind::kPipe, "the other end of an input FIFO"));
+  BERTH_ASSIGN_OR_RETURN(input_.keep, unpacker.TakeIfAny(state.in_keep(), Kind::kPipe,
+                                                         "the other end of an input FIFO"));
   BERTH_ASSIGN_OR_RETURN(console_, unpacker.TakeIfAny(state.console(), Kind::kAny, "a terminal"));
   if (state.has_in()) {
     BERTH_ASSIGN_OR_RETURN(in_copier_,

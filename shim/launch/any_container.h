@@ -17,6 +17,14 @@
 #include "absl/strings/string_view.h"
 #include "base/os/unique_fd.h"
 
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class TaskState;
+}  // namespace berth::shim::v1
+
 namespace berth::launch {
 
 struct CreateOptions;
@@ -51,6 +59,9 @@ class AnyContainer {
   virtual absl::StatusOr<std::vector<pid_t>> Pids() const = 0;
   virtual absl::Status WatchOom(absl::AnyInvocable<void()> on_oom) = 0;
   virtual void Cleanup(Done done) = 0;
+  // For the program that this one becomes: puts what there is of the container into `state`, while
+  // none of the verbs above runs. Errors: UNAVAILABLE while one does.
+  virtual absl::Status Save(handover::Packer& packer, berth::shim::v1::TaskState& state) const = 0;
 };
 
 }  // namespace berth::launch

@@ -19,9 +19,13 @@
 #include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "proto/berth/shim/v1/handover.pb.h"
 #include "shim/cgroup/oom_source.h"
 #include "shim/cgroup/stats.h"
+#include "shim/handover/packer.h"
+#include "shim/handover/unpacker.h"
 #include "shim/launch/container_state.h"
+#include "shim/launch/container_state_handover.h"
 #include "shim/launch/creation.h"
 #include "shim/launch/detached.h"
 #include "shim/launch/exec_job.h"
@@ -92,6 +96,8 @@ class Container::Impl {
   void Freeze(cgroup::FreezerState wanted, Done done);
   absl::Status WatchOom(absl::AnyInvocable<void()> on_oom);
   void Cleanup(Done done);
+  absl::Status Save(handover::Packer& packer, berth::shim::v1::NativeContainer& state) const;
+  absl::Status Resume(const berth::shim::v1::NativeContainer& state, handover::Unpacker& unpacker);
 
   Loop& loop_;
   ContainerState state_;
@@ -252,8 +258,10 @@ void Container::Impl::PollFreezer(cgroup::FreezerState wanted, absl::Time deadli
 }
 
 absl::Status Container::Impl::WatchOom(absl::AnyInvocable<void()> on_oom) {
-  BERTH_ASSIGN_OR_RETURN(cgroup::OomSource source, cgroup::OomSource::Open(state_.cgroup));
-  oom_.emplace(std::move(source));
+  if (!oom_) {
+    BERTH_ASSIGN_OR_RETURN(cgroup::OomSource source, cgroup::OomSource::Open(state_.cgroup));
+    oom_.emplace(std::move(source));
+  }
   on_oom_ = std::move(on_oom);
   BERTH_ASSIGN_OR_RETURN(
       oom_watch_, loop_.Watch(oom_->fd(), EPOLLIN, [this](uint32_t) { LookForKills(kOomLooks); }));
@@ -288,6 +296,34 @@ void Container::Impl::Cleanup(Done done) {
     created_ = created_ && !status.ok();
     done(std::move(status));
   });
+}
+
+absl::Status Container::Impl::Save(handover::Packer& packer,
+                                   berth::shim::v1::NativeContainer& state) const {
+  if (creation_ || teardown_ || !execs_.empty() || starting_ || start_done_ || freeze_done_) {
+    return absl::UnavailableError("a container is being created, started, paused or deleted");
+  }
+  SaveState(state_, packer, state);
+  state.set_created(created_);
+  if (!oom_) return absl::OkStatus();
+  oom_->Save(packer, *state.mutable_oom());
+  packer.Count(oom_watch_);
+  state.mutable_oom()->set_looking(packer.Count(oom_timer_) != handover::kNotSet);
+  return absl::OkStatus();
+}
+
+absl::Status Container::Impl::Resume(const berth::shim::v1::NativeContainer& state,
+                                     handover::Unpacker& unpacker) {
+  BERTH_RETURN_IF_ERROR(ResumeState(state, unpacker, state_));
+  created_ = state.created();
+  if (!state.has_oom()) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(cgroup::OomSource source,
+                         cgroup::OomSource::Resume(state.oom(), unpacker));
+  oom_.emplace(std::move(source));
+  if (state.oom().looking()) {
+    oom_timer_ = loop_.After(absl::ZeroDuration(), [this] { LookForKills(kOomLooks); });
+  }
+  return absl::OkStatus();
 }
 
 Container::Container(Loop& loop) : impl_(std::make_unique<Impl>(loop)) {}
@@ -351,6 +387,17 @@ absl::Status Container::WatchOom(absl::AnyInvocable<void()> on_oom) {
   return impl_->WatchOom(std::move(on_oom));
 }
 void Container::Cleanup(Done done) { impl_->Cleanup(std::move(done)); }
+
+absl::Status Container::Save(handover::Packer& packer, berth::shim::v1::TaskState& state) const {
+  return impl_->Save(packer, *state.mutable_native());
+}
+
+absl::StatusOr<std::unique_ptr<Container>> Container::Resume(
+    Loop& loop, const berth::shim::v1::NativeContainer& state, handover::Unpacker& unpacker) {
+  auto container = std::make_unique<Container>(loop);
+  BERTH_RETURN_IF_ERROR(container->impl_->Resume(state, unpacker)) << "the container";
+  return container;
+}
 
 absl::StatusOr<std::unique_ptr<Container>> Container::Attach(
     Loop& loop, const CleanupRecord& record, const std::string& seccomp_cache_directory) {

@@ -28,6 +28,10 @@
 #include "shim/launch/authority.h"
 #include "shim/rootfs/rootfs_mount.h"
 
+namespace berth::shim::v1 {
+class NativeContainer;
+}  // namespace berth::shim::v1
+
 namespace berth::launch {
 
 // A mount of the root filesystem as a snapshotter describes it: type, source, target (relative to
@@ -177,6 +181,11 @@ class Container final : public AnyContainer {
   // hooks. Idempotent: a second call after an error resumes. Init should have been reaped (if it
   // has not, it is killed and left for the caller to reap).
   void Cleanup(Done done) override;
+
+  absl::Status Save(handover::Packer& packer, berth::shim::v1::TaskState& state) const override;
+  // What Save packed, in the program that took over. WatchOom then goes on with what was watched.
+  static absl::StatusOr<std::unique_ptr<Container>> Resume(
+      Loop& loop, const berth::shim::v1::NativeContainer& state, handover::Unpacker& unpacker);
 
   // Starts a container that another process created with a start_listener bound at `socket_path`,
   // and runs its poststart hooks. Blocks while hooks run. Errors: as Start.

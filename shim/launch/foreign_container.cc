@@ -481,8 +481,10 @@ absl::StatusOr<std::vector<pid_t>> ForeignContainer::Pids() const {
 
 absl::Status ForeignContainer::WatchOom(absl::AnyInvocable<void()> on_oom) {
   if (cgroup_.empty()) return absl::FailedPreconditionError("no control group is known");
-  BERTH_ASSIGN_OR_RETURN(cgroup::OomSource source, cgroup::OomSource::Open(cgroup_));
-  oom_.emplace(std::move(source));
+  if (!oom_) {
+    BERTH_ASSIGN_OR_RETURN(cgroup::OomSource source, cgroup::OomSource::Open(cgroup_));
+    oom_.emplace(std::move(source));
+  }
   on_oom_ = std::move(on_oom);
   BERTH_ASSIGN_OR_RETURN(oom_watch_, loop_.Watch(oom_->fd(), EPOLLIN, [this](uint32_t) {
     if (oom_->TakeKills() > 0) on_oom_();

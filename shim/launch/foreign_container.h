@@ -28,6 +28,10 @@
 #include "shim/launch/runtime_command.h"
 #include "shim/launch/status_child.h"
 
+namespace berth::shim::v1 {
+class ForeignContainerState;
+}  // namespace berth::shim::v1
+
 namespace berth::launch {
 
 // Where runtimes keep their records unless the client says: below the state that holds `bundle`.
@@ -61,6 +65,11 @@ class ForeignContainer final : public AnyContainer {
   absl::StatusOr<std::vector<pid_t>> Pids() const override;
   absl::Status WatchOom(absl::AnyInvocable<void()> on_oom) override;
   void Cleanup(Done done) override;
+  absl::Status Save(handover::Packer& packer, berth::shim::v1::TaskState& state) const override;
+  // What Save packed, in the program that took over. WatchOom then goes on with what was watched.
+  static absl::StatusOr<std::unique_ptr<ForeignContainer>> Resume(
+      Loop& loop, const berth::shim::v1::ForeignContainerState& state,
+      handover::Unpacker& unpacker);
 
  private:
   struct Console;   // a socket on which the runtime sends a terminal

@@ -34,6 +34,12 @@ class RestartRule {
   std::optional<absl::Duration> AfterExit(uint32_t status, absl::Duration ran,
                                           UserStopped user_stopped);
   uint32_t restarts() const { return restarts_; }
+  absl::Duration backoff() const { return backoff_; }
+  // Goes on where another one stood.
+  void Resume(absl::Duration backoff, uint32_t restarts) {
+    backoff_ = backoff;
+    restarts_ = restarts;
+  }
 
  private:
   RestartPolicy policy_;

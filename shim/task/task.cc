@@ -268,6 +268,41 @@ void Task::DeleteFailed(const std::string& exec_id) {
 
 void Task::ForgetExec(const std::string& exec_id) { execs_.erase(exec_id); }
 
+std::vector<Task::Saved> Task::Save() const {
+  std::vector<Saved> processes;
+  processes.push_back({init_.process, init_.started_failed, init_.held});
+  for (const auto& [id, entry] : execs_) {
+    processes.push_back({entry.process, entry.started_failed, entry.held});
+  }
+  return processes;
+}
+
+absl::Status Task::Resume(std::vector<Saved> processes) {
+  for (size_t i = 0; i < processes.size(); ++i) {
+    Saved& saved = processes[i];
+    switch (saved.process.state) {
+      case State::kAdded:
+      case State::kCreated:
+      case State::kRunning:
+      case State::kPaused:
+      case State::kStopped:
+        break;
+      default:
+        return absl::FailedPreconditionError(
+            absl::StrCat("a process of task \"", id_, "\" is in a state that cannot be taken"));
+    }
+    const std::string exec_id = saved.process.exec_id;
+    if (exec_id.empty() != (i == 0) || execs_.contains(exec_id)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the processes of task \"", id_, "\" are not one init and its execs"));
+    }
+    if (saved.held.has_value()) saved.held->exec_id = exec_id;
+    (i == 0 ? init_ : execs_[exec_id]) =
+        Entry{std::move(saved.process), saved.start_failed, std::move(saved.held)};
+  }
+  return absl::OkStatus();
+}
+
 void Task::NextGeneration(Stdio stdio) {
   BERTH_CHECK(init_.process.state == State::kDeleting || init_.process.state == State::kStopped);
   init_ = Entry();

@@ -89,6 +89,17 @@ class Task {
   // It could not be made: init is kStopped, as it was before.
   void NextGenerationFailed(pid_t pid, uint32_t status, absl::Time at);
 
+  // All there is of a process, for a Task in another program that goes on with it.
+  struct Saved {
+    Process process;
+    bool start_failed = false;
+    std::optional<Exit> held;  // has ended and is not announced yet
+  };
+  // Init is the first. Requires: no verb is between its halves.
+  std::vector<Saved> Save() const;
+  // Errors: FAILED_PRECONDITION for what cannot be, or is between two states.
+  absl::Status Resume(std::vector<Saved> processes);
+
   // True when no process of the task is left that could still exit.
   bool AllExited() const;
 
