@@ -20,7 +20,9 @@ absl::Status Run(const std::vector<std::string>& words) {
   if (!arguments.ok()) return arguments.status();
   switch (arguments->command) {
     case berth::service::Command::kServe:
-      return berth::service::RunServe(*arguments);
+      return arguments->take_state < 0 && arguments->check_state < 0
+                 ? berth::service::RunServe(*arguments)
+                 : berth::service::RunResume(*arguments);
     case berth::service::Command::kStart:
       return berth::service::RunStart(*arguments);
     case berth::service::Command::kDelete:

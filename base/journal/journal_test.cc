@@ -183,5 +183,57 @@ TEST_F(JournalTest, TextsThatDoNotFitAreRefused) {
 
 TEST(JournalFormatTest, CrcIsTheCommonOne) { EXPECT_EQ(Crc32("123456789"), 0xcbf43926u); }
 
+TEST_F(JournalTest, AnotherWriterGoesOnWhereTheFirstStopped) {
+  auto first = MakeWriter();
+  ASSERT_TRUE(first->Write({.exec_id = "", .stage = Stage::kRunning, .process = {10, 20}}).ok());
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(first->Write({.exec_id = absl::StrCat("e", i), .stage = Stage::kAdded}).ok());
+  }
+  ASSERT_TRUE(first->Forget("e3").ok());
+  const Header ours{.boot_id = "", .namespace_name = "ns", .container_id = "c", .shim = {7, 8}};
+  UniqueFd file = *DupFd(first->file());
+  first.reset();
+  auto second = Writer::Resume(std::move(file), ours);
+  ASSERT_TRUE(second.ok()) << second.status();
+  const off_t size = Size();
+  // An exec that is known, one in the freed slot, and the rest of those that were allocated.
+  ASSERT_TRUE((*second)->Write({.exec_id = "e5", .stage = Stage::kExited, .exit_status = 5}).ok());
+  ASSERT_TRUE((*second)->Write({.exec_id = "new", .stage = Stage::kAdded}).ok());
+  for (int i = 0; i < 11; ++i) {
+    ASSERT_TRUE((*second)->Write({.exec_id = absl::StrCat("n", i), .stage = Stage::kAdded}).ok());
+  }
+  EXPECT_EQ(Size(), size);
+  ASSERT_TRUE((*second)->Write({.exec_id = "", .stage = Stage::kExited, .exit_status = 9}).ok());
+  const auto state = ReadJournal(bundle_);
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_EQ(state->init.exit_status, 9u);
+  EXPECT_EQ(state->execs.size(), 19u + 12u);
+  size_t found = 0;
+  for (const ProcessRecord& exec : state->execs) {
+    found += exec.exec_id == "new" || (exec.exec_id == "e5" && exec.exit_status == 5);
+    EXPECT_NE(exec.exec_id, "e3");
+  }
+  EXPECT_EQ(found, 2u);
+}
+
+TEST_F(JournalTest, AnotherShimsJournalIsNotGoneOnWith) {
+  const auto writer = MakeWriter();
+  const auto resume = [&](const Header& expected) {
+    return Writer::Resume(*DupFd(writer->file()), expected).status();
+  };
+  EXPECT_TRUE(
+      resume({.boot_id = "", .namespace_name = "ns", .container_id = "c", .shim = {7, 8}}).ok());
+  for (const Header& other :
+       {Header{.boot_id = "", .namespace_name = "ns", .container_id = "d", .shim = {7, 8}},
+        Header{.boot_id = "", .namespace_name = "xx", .container_id = "c", .shim = {7, 8}},
+        Header{.boot_id = "", .namespace_name = "ns", .container_id = "c", .shim = {7, 9}},
+        Header{.boot_id = "", .namespace_name = "ns", .container_id = "c", .shim = {6, 8}}}) {
+    EXPECT_TRUE(absl::IsFailedPrecondition(resume(other)));
+  }
+  Damage(4);
+  EXPECT_FALSE(
+      resume({.boot_id = "", .namespace_name = "ns", .container_id = "c", .shim = {7, 8}}).ok());
+}
+
 }  // namespace
 }  // namespace berth::journal

@@ -40,9 +40,9 @@ class Connection {
 
   // What is between the peer's bytes and ours: with the socket, all that a successor needs.
   struct State {
-    std::string partial_input;
+    std::string partial_input = "";
     uint64_t input_bytes_to_discard = 0;
-    std::string output;  // that the peer has not taken
+    std::string output = "";  // that the peer has not taken
   };
   State Save() const;
   BorrowedFd socket() const { return socket_; }

@@ -252,5 +252,86 @@ TEST_F(TtrpcTest, ListenerAcceptsConnections) {
   ::unlink(path.c_str());
 }
 
+// Two servers, as in two programs of one process: the second has a copy of the first's connection.
+TEST_F(TtrpcTest, AnotherServerGoesOnWithAConnection) {
+  auto loop = *Loop::Create();
+  SocketPair pair = *MakeSocketPair(SOCK_STREAM);
+  std::optional<Call> own, waiting, busy;
+  const auto make = [&] {
+    auto server = std::make_unique<Server>(*loop);
+    server->Register("s", "Own", [&](Call call) { own.emplace(std::move(call)); });
+    server->Register("s", "Busy", [&](Call call) { busy.emplace(std::move(call)); });
+    server->Register(
+        "s", "Wait", [&](Call call) { waiting.emplace(std::move(call)); },
+        Server::Repeatable::kYes);
+    return server;
+  };
+  auto first = make();
+  const UniqueFd copy = *DupFd(pair.second);
+  ASSERT_TRUE(first->AddConnection(std::move(pair.second)).ok());
+  std::vector<std::string> answers;
+  Client client(*loop, std::move(pair.first), [](const absl::Status&) {});
+  for (const char* method : {"Own", "Wait", "Busy"}) {
+    client.Call("s", method, method, {}, absl::InfiniteDuration(),
+                [&answers](absl::StatusOr<std::string> answer) {
+                  answers.push_back(answer.ok() ? *answer : std::string(answer.status().message()));
+                });
+  }
+  const auto run_until = [&](auto done) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(10);
+    while (!done() && absl::Now() < deadline) {
+      EXPECT_TRUE(loop->RunOnce(absl::Milliseconds(10)).ok());
+    }
+    return done();
+  };
+  ASSERT_TRUE(run_until([&] { return own && waiting && busy; }));
+  EXPECT_TRUE(absl::IsUnavailable(first->Save(*own).status())) << "a call is open";
+  busy->Reply("busy");
+  ASSERT_TRUE(run_until([&] { return answers.size() == 1; }));
+  first->SetReading(Connection::Reading::kNo);
+  // The beginning of a call comes too early to be read, and its rest later.
+  client.Call("s", "Own", "late", {}, absl::InfiniteDuration(), [](absl::StatusOr<std::string>) {});
+  EXPECT_TRUE(loop->RunOnce(absl::Milliseconds(20)).ok());
+  auto saved = first->Save(*own);
+  ASSERT_TRUE(saved.ok()) << saved.status();
+  ASSERT_EQ(saved->size(), 1u);
+  EXPECT_EQ((*saved)[0].calls.size(), 1u);
+  EXPECT_EQ((*saved)[0].own_stream_id, 1u);
+  // What the first program had goes without an answer, as execve makes it go.
+  SocketPair nobody = *MakeSocketPair(SOCK_STREAM);
+  ASSERT_GE(::dup2(nobody.first.get(), (*saved)[0].socket.get()), 0);
+  own.reset();
+  waiting.reset();
+  first.reset();
+
+  auto second = make();
+  std::optional<Call> asked;
+  ASSERT_TRUE(second->Resume(*DupFd(copy), (*saved)[0], asked).ok());
+  ASSERT_TRUE(asked.has_value());
+  ASSERT_TRUE(run_until([&] { return waiting.has_value() && own.has_value(); }));
+  EXPECT_EQ(waiting->payload(), "Wait");
+  EXPECT_EQ(own->payload(), "late");
+  asked->Reply("became");
+  waiting->Reply("ended");
+  ASSERT_TRUE(run_until([&] { return answers.size() == 3; }));
+  EXPECT_EQ(answers, (std::vector<std::string>{"busy", "became", "ended"}));
+  own.reset();
+  waiting.reset();
+  asked.reset();
+}
+
+TEST_F(TtrpcTest, ACallThatCannotBeAskedAgainIsNotTakenOver) {
+  auto loop = *Loop::Create();
+  Server server(*loop);
+  server.Register("s", "Once", [](Call) {});
+  SocketPair pair = *MakeSocketPair(SOCK_STREAM);
+  for (const char* method : {"s/Once", "s/Unknown"}) {
+    Server::SavedPeer peer;
+    peer.calls.push_back({3, method, ""});
+    std::optional<Call> own;
+    EXPECT_TRUE(absl::IsInvalidArgument(server.Resume(*DupFd(pair.second), peer, own))) << method;
+  }
+}
+
 }  // namespace
 }  // namespace berth::ttrpc

@@ -50,7 +50,8 @@ void AddCommands(CommandTree& tree, const Context& context) {
                             "info", "version"});
   tree.SetGroup("Entering", {"exec", "attach", "cp"});
   tree.SetGroup("Objects", {"container", "image", "images", "volume", "system"});
-  tree.SetGroup(kObjects, {"task", "snapshot", "content", "lease", "namespace", "event", "plugin"});
+  tree.SetGroup(kObjects,
+                {"task", "snapshot", "content", "lease", "namespace", "event", "plugin", "shim"});
 }
 
 int Main(int argc, char** argv) {

@@ -35,6 +35,7 @@ void AddDockerVerbs(Command root, const Context& context) {
   AddDiskUsage(root, context);
   AddCheck(root, context);
   AddExplain(root, context);
+  AddShim(root, context);
 }
 
 void AddDockerContainerVerbs(Command container, const Context& context) {

@@ -42,6 +42,7 @@ void AddVersion(Command root, const Context& context);
 void AddDiskUsage(Command parent, const Context& context);  // df
 void AddCheck(Command root, const Context& context);        // fsck
 void AddExplain(Command root, const Context& context);
+void AddShim(Command root, const Context& context);
 
 // What `berth ps --ops` shows.
 absl::StatusOr<int> ListOperations(const Context& context);

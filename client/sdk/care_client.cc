@@ -44,4 +44,9 @@ absl::StatusOr<v1::ExplainResponse> CareClient::Explain(absl::string_view contai
   return Unary(connection_, *StubOf(connection_), &v1::Care::Stub::Explain, request);
 }
 
+absl::StatusOr<v1::UpgradeShimResponse> CareClient::UpgradeShim(
+    const v1::UpgradeShimRequest& request) const {
+  return Unary(connection_, *StubOf(connection_), &v1::Care::Stub::UpgradeShim, request);
+}
+
 }  // namespace berth::client

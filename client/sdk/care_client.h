@@ -24,6 +24,10 @@ class CareClient {
   absl::StatusOr<std::vector<care::v1::Operation>> ListOperations() const;
   // Errors: NOT_FOUND for a container that is not known, and whose task was not made lately.
   absl::StatusOr<care::v1::ExplainResponse> Explain(absl::string_view container) const;
+  // Errors: FAILED_PRECONDITION when the program cannot take over, UNAVAILABLE to try again,
+  // UNIMPLEMENTED for another's shim. Blocks: up to half a minute.
+  absl::StatusOr<care::v1::UpgradeShimResponse> UpgradeShim(
+      const care::v1::UpgradeShimRequest& request) const;
 
  private:
   Connection connection_;

@@ -132,6 +132,8 @@ std::string StageOfShim(const std::string& state, const OperationInFlight& opera
 }
 
 constexpr absl::Duration kShimPatience = absl::Seconds(5);
+// For its program to look at the state of a shim, and for what is under way there to end.
+constexpr absl::Duration kUpgradePatience = absl::Seconds(30);
 
 void AddSpan(v1::Span::Source source, absl::string_view call, absl::string_view step,
              absl::Time began_at, absl::Duration took, v1::ExplainResponse& response) {
@@ -247,6 +249,49 @@ void CareService::BeginExplain(const CallInfo& call, const std::string& text,
         }
         done(std::move(response));
       });
+}
+
+grpc::ServerUnaryReactor* CareService::UpgradeShim(grpc::CallbackServerContext* context,
+                                                   const v1::UpgradeShimRequest* request,
+                                                   v1::UpgradeShimResponse* response) {
+  return UnaryAsync(
+      context, request, response,
+      [this](const CallInfo& call, const v1::UpgradeShimRequest& request,
+             Done<v1::UpgradeShimResponse> done) {
+        auto shared = std::make_shared<Done<v1::UpgradeShimResponse>>(std::move(done));
+        const bool posted = parts_.executor.Post(
+            [this, call, request, shared] { BeginUpgrade(call, request, std::move(*shared)); });
+        if (!posted) {
+          (*shared)(absl::ResourceExhaustedError("the daemon is busy: try again later"));
+        }
+      });
+}
+
+void CareService::BeginUpgrade(const CallInfo& call, const v1::UpgradeShimRequest& request,
+                               Done<v1::UpgradeShimResponse> done) {
+  if (const absl::Status named = call.RequireNamespace(); !named.ok()) return done(named);
+  const absl::StatusOr<std::string> id = parts_.resolve(call.ns, request.container());
+  if (!id.ok()) return done(id.status());
+  shim::v1::UpgradeRequest upgrade;
+  upgrade.set_check_only(request.check_only());
+  upgrade.set_program(parts_.tasks.shim_program());
+  std::shared_ptr<const ShimBinary> program;  // stays open until the shim has answered
+  if (!request.program().empty()) {
+    auto loaded = programs_.Load(request.program());
+    if (!loaded.ok()) return done(loaded.status());
+    program = *std::move(loaded);
+    upgrade.set_program(program->executable_for_others());
+  }
+  parts_.tasks.life().Upgrade({call.ns, *id}, std::move(upgrade), kUpgradePatience,
+                              [id = *id, program, done = std::move(done)](
+                                  const absl::StatusOr<shim::v1::UpgradeResponse>& answer) mutable {
+                                if (!answer.ok()) return done(answer.status());
+                                v1::UpgradeShimResponse response;
+                                response.set_container(id);
+                                response.set_old_version(answer->old_version());
+                                response.set_new_version(answer->new_version());
+                                done(std::move(response));
+                              });
 }
 
 }  // namespace berth

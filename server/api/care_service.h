@@ -1,5 +1,5 @@
-// berth.care.v1.Care over gRPC: fsck, the list of calls that have no answer yet, and where the time
-// of a task went. Thread-safe; owned by server/main.
+// berth.care.v1.Care over gRPC: fsck, the list of calls that have no answer yet, where the time of
+// a task went, and the upgrade of shims in place. Thread-safe; owned by server/main.
 #ifndef BERTH_SERVER_API_CARE_SERVICE_H_
 #define BERTH_SERVER_API_CARE_SERVICE_H_
 
@@ -13,6 +13,7 @@
 #include "base/grpc/unary.h"
 #include "proto/berth/care/v1/care.grpc.pb.h"
 #include "server/api/operations.h"
+#include "server/task/shim_programs.h"
 
 namespace berth {
 
@@ -50,13 +51,19 @@ class CareService final : public berth::care::v1::Care::CallbackService {
   grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context,
                                     const care::v1::ExplainRequest* request,
                                     care::v1::ExplainResponse* response) override;
+  grpc::ServerUnaryReactor* UpgradeShim(grpc::CallbackServerContext* context,
+                                        const care::v1::UpgradeShimRequest* request,
+                                        care::v1::UpgradeShimResponse* response) override;
 
  private:
   // On the executor.
   void BeginExplain(const CallInfo& call, const std::string& text,
                     Done<care::v1::ExplainResponse> done);
+  void BeginUpgrade(const CallInfo& call, const care::v1::UpgradeShimRequest& request,
+                    Done<care::v1::UpgradeShimResponse> done);
 
   const Parts parts_;
+  ShimPrograms programs_;
 };
 
 }  // namespace berth

@@ -1,6 +1,7 @@
 #include "server/task/shim_binary.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -42,5 +43,9 @@ absl::StatusOr<ShimBinary> ShimBinary::Load(absl::string_view path) {
 }
 
 std::string ShimBinary::executable() const { return DescriptorPath(program_); }
+
+std::string ShimBinary::executable_for_others() const {
+  return absl::StrCat("/proc/", ::getpid(), "/fd/", program_.get());
+}
 
 }  // namespace berth

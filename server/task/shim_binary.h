@@ -23,6 +23,8 @@ class ShimBinary {
 
   // What Spawn executes.
   std::string executable() const;
+  // The same for another process of this host.
+  std::string executable_for_others() const;
   const std::string& path() const { return path_; }
   bool is_sealed() const { return is_sealed_; }
 

@@ -47,6 +47,8 @@ class ShimLauncher {
   // `binary` must outlive this.
   ShimLauncher(Options options, const ShimBinary& binary);
 
+  const ShimBinary& binary() const { return binary_; }
+
   // <state>/s/<sha256 of "<address>/<namespace>/<id>">.
   std::string SocketPath(const TaskKey& key) const;
   // Binds the socket, starts the shim in its bundle and connects. After an error no process is

@@ -67,6 +67,31 @@ void TaskLife::GetSteps(TaskKey key, absl::Duration timeout,
   Ask(std::move(key), "GetSteps", shim::v1::GetStepsRequest(), timeout, std::move(done));
 }
 
+void TaskLife::Upgrade(TaskKey key, shim::v1::UpgradeRequest request, absl::Duration timeout,
+                       Done<shim::v1::UpgradeResponse> done) {
+  loop_.Post([this, key = std::move(key), request = std::move(request), timeout,
+              done = std::move(done)]() mutable {
+    const auto task = Find(key);
+    if (absl::IsUnimplemented(task.status())) {
+      return done(absl::UnimplementedError(
+          absl::StrCat("the shim of task \"", key.id,
+                       "\" is not Berth's own: how it is upgraded is its maker's to say")));
+    }
+    if (!task.ok()) return done(task.status());
+    (*task)->CallSupervisor<shim::v1::UpgradeResponse>(
+        "Upgrade", request, timeout,
+        [key, done = std::move(done)](absl::StatusOr<shim::v1::UpgradeResponse> answer) mutable {
+          if (absl::IsUnimplemented(answer.status())) {
+            return done(absl::UnimplementedError(
+                absl::StrCat("the shim of task \"", key.id,
+                             "\" is too old to be upgraded in place: it goes when its container "
+                             "is started anew")));
+          }
+          done(std::move(answer));
+        });
+  });
+}
+
 void TaskLife::Attach(TaskKey key, attach::Hello hello, Done<UniqueFd> done) {
   loop_.Post(
       [this, key = std::move(key), hello = std::move(hello), done = std::move(done)]() mutable {

@@ -42,6 +42,9 @@ class TaskLife {
                    Done<shim::v1::MarkStoppedResponse> done);
   void GetStatus(TaskKey key, absl::Duration timeout, Done<shim::v1::GetStatusResponse> done);
   void GetSteps(TaskKey key, absl::Duration timeout, Done<shim::v1::GetStepsResponse> done);
+  // Errors: also what docs/formats/shim-upgrade.md says.
+  void Upgrade(TaskKey key, shim::v1::UpgradeRequest request, absl::Duration timeout,
+               Done<shim::v1::UpgradeResponse> done);
   // A non-blocking connection to the shim's attach socket, the hello sent: frames come back, and
   // what is written is input. Errors: also FAILED_PRECONDITION where there is no such socket.
   void Attach(TaskKey key, attach::Hello hello, Done<UniqueFd> done);

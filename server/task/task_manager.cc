@@ -61,6 +61,7 @@ TaskManager::TaskManager(Loop& loop, Executor& executor, FindContainer find_cont
       executor_(executor),
       options_(std::move(options)),
       bundles_(options_.state, options_.root),
+      shim_program_(launcher.binary().executable_for_others()),
       supervisor_(loop, executor, tasks_, bundles_, launcher, events, log, options_.supervisor),
       creator_(loop, executor, tasks_, bundles_, launcher, supervisor_, std::move(find_container),
                trace_, options_.creator),

@@ -114,6 +114,8 @@ class TaskManager {
 
   // Restart policies, health checks and attach, which shims see to.
   TaskLife& life() { return life_; }
+  // The program that new containers' shims run, as a path for other processes.
+  const std::string& shim_program() const { return shim_program_; }
   // Where the time of tasks went.
   const LifeTrace& trace() const { return trace_; }
 
@@ -155,6 +157,7 @@ class TaskManager {
   const BundleStore bundles_;
   TaskTable tasks_;
   LifeTrace trace_;
+  const std::string shim_program_;
   ShimSupervisor supervisor_;
   TaskCreator creator_;
   TaskLife life_;

@@ -80,7 +80,7 @@ absl::StatusOr<UniqueFd> Unpacker::TakeIfAny(int32_t fd, Kind kind, absl::string
 absl::StatusOr<UniqueFd> Unpacker::TakePidFd(int32_t fd, pid_t pid, absl::string_view what) {
   BERTH_ASSIGN_OR_RETURN(UniqueFd taken, Take(fd, Kind::kAny, what));
   const pid_t named = PidOf(fd);
-  if (named != pid && named != -1) {
+  if (pid > 0 && named != pid && named != -1) {
     return Wrong(what, fd, absl::StrCat("is not the process ", pid));
   }
   if (mode_ == Mode::kCheck) return StandIn();

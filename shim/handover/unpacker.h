@@ -36,7 +36,7 @@ class Unpacker {
   absl::StatusOr<UniqueFd> Take(int32_t fd, Kind kind, absl::string_view what);
   // Invalid for 0.
   absl::StatusOr<UniqueFd> TakeIfAny(int32_t fd, Kind kind, absl::string_view what);
-  // Of the process `pid`, which may have ended.
+  // Of the process `pid`, which may have ended; 0: of one that is not known.
   absl::StatusOr<UniqueFd> TakePidFd(int32_t fd, pid_t pid, absl::string_view what);
   bool is_check() const { return mode_ == Mode::kCheck; }
   absl::Status CheckAllTaken() const;

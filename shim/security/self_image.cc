@@ -6,10 +6,12 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
@@ -30,8 +32,8 @@ bool IsProtected(BorrowedFd image) {
 
 // The file's own mount, cloned, detached and read-only: nothing in a container can remount it. -1
 // where the kernel refuses.
-int CloneReadOnly() {
-  const long tree = ::syscall(SYS_open_tree, AT_FDCWD, kSelf, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+int CloneReadOnly(const char* path) {
+  const long tree = ::syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   struct mount_attr attributes = {};
   attributes.attr_set = MOUNT_ATTR_RDONLY;
   if (tree >= 0 &&
@@ -65,7 +67,7 @@ void ProtectEarly(int argc, char** argv, char** environment) {
   struct statvfs filesystem;
   if (!launches || ::statvfs(kSelf, &filesystem) != 0 || (filesystem.f_flag & ST_RDONLY) != 0)
     return;
-  const int safe = CloneReadOnly();
+  const int safe = CloneReadOnly(kSelf);
   if (safe < 0) return;
   if (!RemapOnto(safe)) ::syscall(SYS_execveat, safe, "", argv, environment, AT_EMPTY_PATH);
   ::close(safe);
@@ -90,10 +92,17 @@ absl::Status ProtectSelfImage(char** argv) {
   return ErrnoStatus(errno, "execute the protected image");
 }
 
-absl::StatusOr<UniqueFd> OpenProtectedSelf() {
-  BERTH_ASSIGN_OR_RETURN(UniqueFd image, OpenFile(kSelf, O_RDONLY));
+absl::StatusOr<UniqueFd> OpenProtectedSelf() { return OpenProtected(kSelf); }
+
+absl::StatusOr<UniqueFd> OpenProtected(absl::string_view path) {
+  BERTH_ASSIGN_OR_RETURN(UniqueFd image, OpenFile(path, O_RDONLY | O_NONBLOCK));
+  struct stat info;
+  if (::fstat(image.get(), &info) != 0) return ErrnoStatus(errno, "fstat", path);
+  if (!S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is no file"));
+  }
   if (IsProtected(image)) return image;
-  UniqueFd safe(CloneReadOnly());
+  UniqueFd safe(CloneReadOnly(absl::StrCat("/proc/self/fd/", image.get()).c_str()));
   if (safe.valid()) return safe;
   return MakeSealedExecutable("berth", image);
 }

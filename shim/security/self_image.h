@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/os/unique_fd.h"
 
 namespace berth::security {
@@ -22,6 +23,10 @@ absl::Status ProtectSelfImage(char** argv);
 
 // This program's image as something to execute that nobody can write to.
 absl::StatusOr<UniqueFd> OpenProtectedSelf();
+
+// The same of another program. Does not wait. Errors: as open(2); INVALID_ARGUMENT for what is no
+// file.
+absl::StatusOr<UniqueFd> OpenProtected(absl::string_view path);
 
 }  // namespace berth::security
 

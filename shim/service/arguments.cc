@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -25,6 +26,12 @@ std::string* ValueField(Arguments& arguments, absl::string_view name, std::strin
   if (name == "address") return &arguments.address;
   if (name == "bundle") return &arguments.bundle;
   if (name == "publish-binary" || name == "socket") return &ignored;
+  return nullptr;
+}
+
+int* StateField(Arguments& arguments, absl::string_view name) {
+  if (name == "upgrade-take") return &arguments.take_state;
+  if (name == "upgrade-check") return &arguments.check_state;
   return nullptr;
 }
 
@@ -64,6 +71,11 @@ absl::StatusOr<Arguments> ParseArguments(const std::vector<std::string>& words) 
     } else if (std::string* field = ValueField(arguments, word, ignored); field != nullptr) {
       if (!value.has_value() && i + 1 == words.size()) return Wrong("missing value of", words[i]);
       *field = value.has_value() ? std::string(*value) : words[++i];
+    } else if (int* state = StateField(arguments, word); state != nullptr) {
+      if (!value.has_value() && i + 1 < words.size()) value = words[++i];
+      if (!value.has_value() || !absl::SimpleAtoi(*value, state) || *state < 3) {
+        return Wrong("not the number of a descriptor:", value.value_or(""));
+      }
     } else {
       return Wrong("unknown flag", words[i]);
     }

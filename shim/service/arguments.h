@@ -22,6 +22,9 @@ struct Arguments {
   std::string id;
   std::string address;  // of the daemon
   std::string bundle;   // empty: the working directory
+  // The number of a descriptor with the state of a shim, to take over or to look at; or negative.
+  int take_state = -1;
+  int check_state = -1;
   bool debug = false;
 };
 

@@ -7,7 +7,9 @@
 
 #include "absl/strings/strip.h"
 #include "base/os/fd_factories.h"
+#include "proto/berth/shim/v1/handover.pb.h"
 #include "proto/containerd/services/ttrpc/events/v1/events.pb.h"
+#include "shim/handover/packer.h"
 #include "shim/service/timestamp.h"
 
 namespace berth::service {
@@ -39,7 +41,7 @@ EventQueue::~EventQueue() {
 }
 
 void EventQueue::Publish(absl::string_view topic, absl::string_view type, absl::string_view message,
-                         Weight weight, OnAcknowledged on_acknowledged) {
+                         Weight weight, OnAcknowledged on_acknowledged, Then then) {
   if (address_.empty()) return;
   containerd::services::events::ttrpc::v1::ForwardRequest request;
   auto& envelope = *request.mutable_envelope();
@@ -61,6 +63,7 @@ void EventQueue::Publish(absl::string_view topic, absl::string_view type, absl::
   event.request = request.SerializeAsString();
   event.weight = weight;
   event.on_acknowledged = std::move(on_acknowledged);
+  event.then = std::move(then);
   if (events_.size() == 1) Send();
 }
 
@@ -98,6 +101,50 @@ void EventQueue::OnAnswer(const absl::Status& status) {
   if (status.ok() && on_acknowledged) on_acknowledged();
   Send();
   CheckFlushed();
+}
+
+absl::Status EventQueue::Save(handover::Packer& packer, berth::shim::v1::ShimState& state) {
+  if (in_flight_ || flushed_) return absl::UnavailableError("an event is on its way");
+  client_.reset();
+  for (const Event& event : events_) {
+    if (event.then.kind == Then::Kind::kOther) {
+      return absl::UnavailableError("the daemon has not acknowledged a delete yet");
+    }
+    auto& saved = *state.add_events();
+    saved.set_request(event.request);
+    saved.set_is_exit(event.weight == Weight::kExit);
+    saved.set_refusals(event.refusals);
+    saved.set_task(event.then.task);
+    saved.set_exec_id(event.then.exec_id);
+    saved.set_generation(event.then.generation);
+    if (event.then.kind == Then::Kind::kExit) saved.set_then(berth::shim::v1::QueuedEvent::EXIT);
+    if (event.then.kind == Then::Kind::kGeneration) {
+      saved.set_then(berth::shim::v1::QueuedEvent::GENERATION);
+    }
+  }
+  state.set_dropped_events(dropped_);
+  packer.Count(retry_timer_);
+  return absl::OkStatus();
+}
+
+void EventQueue::Resume(const berth::shim::v1::ShimState& state, Bind bind) {
+  for (const auto& saved : state.events()) {
+    Event& event = events_.emplace_back();
+    event.request = saved.request();
+    event.weight = saved.is_exit() ? Weight::kExit : Weight::kNormal;
+    event.refusals = static_cast<int>(saved.refusals());
+    event.then.task = saved.task();
+    event.then.exec_id = saved.exec_id();
+    event.then.generation = saved.generation();
+    if (saved.then() == berth::shim::v1::QueuedEvent::EXIT) {
+      event.then.kind = Then::Kind::kExit;
+    } else if (saved.then() == berth::shim::v1::QueuedEvent::GENERATION) {
+      event.then.kind = Then::Kind::kGeneration;
+    }
+    if (event.then.kind != Then::Kind::kNothing) event.on_acknowledged = bind(event.then);
+  }
+  dropped_ = state.dropped_events();
+  if (!events_.empty()) retry_timer_ = loop_.After(absl::ZeroDuration(), [this] { Send(); });
 }
 
 void EventQueue::RetryLater() {

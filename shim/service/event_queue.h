@@ -14,11 +14,21 @@
 #include <string>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/loop/loop.h"
 #include "base/ttrpc/client.h"
+
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class QueuedEvent;
+class ShimState;
+}  // namespace berth::shim::v1
 
 namespace berth::service {
 
@@ -28,6 +38,21 @@ class EventQueue {
  public:
   enum class Weight { kNormal, kExit };
   using OnAcknowledged = absl::AnyInvocable<void()>;
+
+  // What an acknowledgement does, in words that another program understands.
+  struct Then {
+    enum class Kind {
+      kNothing,
+      kOther,       // only the function knows: its event cannot change hands
+      kExit,        // the journal's record of the exit of `exec_id` is marked
+      kGeneration,  // and that of the end of `generation` goes
+    } kind = Kind::kNothing;
+    std::string task = "";
+    std::string exec_id = "";
+    uint32_t generation = 0;
+  };
+  // Makes the function of a Then; may be null.
+  using Bind = absl::FunctionRef<OnAcknowledged(const Then& then)>;
 
   // `address`: the path of the daemon's ttrpc socket; empty where nobody listens: events are then
   // dropped.
@@ -39,7 +64,12 @@ class EventQueue {
   // Appends `message`, a serialized `type` (such as "containerd.events.TaskExit"), with the time of
   // this call. `on_acknowledged` runs from the loop, or never.
   void Publish(absl::string_view topic, absl::string_view type, absl::string_view message,
-               Weight weight, OnAcknowledged on_acknowledged);
+               Weight weight, OnAcknowledged on_acknowledged, Then then);
+  // For the program that this one becomes, and in it. The connection to the daemon is given up: an
+  // event is sent again by who comes. Errors of Save: UNAVAILABLE while one is on its way, or
+  // cannot change hands.
+  absl::Status Save(handover::Packer& packer, berth::shim::v1::ShimState& state);
+  void Resume(const berth::shim::v1::ShimState& state, Bind bind);
   // Runs `flushed` once, from the loop, when the queue is empty or `limit` is over.
   void Flush(absl::Duration limit, absl::AnyInvocable<void()> flushed);
   uint64_t dropped() const { return dropped_; }
@@ -49,6 +79,7 @@ class EventQueue {
     std::string request;  // a serialized ForwardRequest
     Weight weight = Weight::kNormal;
     OnAcknowledged on_acknowledged;
+    Then then;
     int refusals = 0;
   };
   void Send();

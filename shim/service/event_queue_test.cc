@@ -43,7 +43,7 @@ class EventQueueTest : public ::testing::Test {
   }
   void Publish(absl::string_view topic, EventQueue::Weight weight = EventQueue::Weight::kNormal) {
     queue_->Publish(topic, "test.Event", "payload", weight,
-                    [this, name = std::string(topic)] { acknowledged_.push_back(name); });
+                    [this, name = std::string(topic)] { acknowledged_.push_back(name); }, {});
   }
   template <typename Condition>
   bool RunUntil(Condition done) {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/os/fd_factories.h"
+#include "base/status/status_macros.h"
 #include "shim/service/timestamp.h"
 
 namespace berth::service {
@@ -23,13 +24,17 @@ constexpr int32_t kNotRun = -1;
 
 }  // namespace
 
-HealthMonitor::HealthMonitor(Loop& loop, HealthCheck check, Exec exec, OnChange on_change)
+HealthMonitor::HealthMonitor(Loop& loop, HealthCheck check, absl::Time began, Exec exec,
+                             OnChange on_change)
     : loop_(loop),
       check_(std::move(check)),
       exec_(std::move(exec)),
       on_change_(std::move(on_change)),
-      began_(absl::Now()),
-      status_(Health::STARTING) {
+      began_(began),
+      status_(Health::STARTING) {}
+
+HealthMonitor::HealthMonitor(Loop& loop, HealthCheck check, Exec exec, OnChange on_change)
+    : HealthMonitor(loop, std::move(check), absl::Now(), std::move(exec), std::move(on_change)) {
   loop_.Post([self = std::weak_ptr<HealthMonitor*>(self_)] {
     if (const auto monitor = self.lock()) (*monitor)->on_change_(Health::STARTING);
   });
@@ -101,21 +106,31 @@ void HealthMonitor::Started(const ProbePtr& probe, absl::StatusOr<launch::ExecPr
   }
   probe->pidfd = std::move(process->pidfd);
   running_ = probe;
-  auto watch = ProcessWatch::Start(
-      loop_, probe->pidfd,
-      [probe, loop = &loop_, self = std::weak_ptr<HealthMonitor*>(self_)](uint32_t status) {
-        probe->output_watch.Reset();
-        if (const auto monitor = self.lock()) (*monitor)->Ended(probe, status);
-        loop->Post([probe] { probe->watch.reset(); });  // which holds the probe
-      });
-  if (watch.ok()) probe->watch = *std::move(watch);
+  Watch(probe).IgnoreError();  // its timeout is left
   if (stopped_) return KillProbe(*probe);
   // The container's side stays as it is: this end has an open file of its own.
   (void)::fcntl(probe->output.get(), F_SETFL, O_NONBLOCK);
   auto reading =
       loop_.Watch(probe->output, EPOLLIN, [raw = probe.get()](uint32_t) { ReadOutput(*raw); });
   if (reading.ok()) probe->output_watch = *std::move(reading);
-  timeout_timer_ = loop_.After(check_.timeout, [this] {
+  LimitProbe(check_.timeout);
+}
+
+absl::Status HealthMonitor::Watch(const ProbePtr& probe) {
+  BERTH_ASSIGN_OR_RETURN(
+      probe->watch,
+      ProcessWatch::Start(
+          loop_, probe->pidfd,
+          [probe, loop = &loop_, self = std::weak_ptr<HealthMonitor*>(self_)](uint32_t status) {
+            probe->output_watch.Reset();
+            if (const auto monitor = self.lock()) (*monitor)->Ended(probe, status);
+            loop->Post([probe] { probe->watch.reset(); });  // which holds the probe
+          }));
+  return absl::OkStatus();
+}
+
+void HealthMonitor::LimitProbe(absl::Duration limit) {
+  timeout_timer_ = loop_.After(limit, [this] {
     if (const ProbePtr running = running_.lock()) {
       running->timed_out = true;
       KillProbe(*running);

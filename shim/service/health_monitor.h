@@ -24,6 +24,14 @@
 #include "shim/launch/container.h"
 #include "shim/service/process_watch.h"
 
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class HealthState;
+}  // namespace berth::shim::v1
+
 namespace berth::service {
 
 // What the exec ids of checks begin with; clients may not use it.
@@ -54,6 +62,12 @@ class HealthMonitor {
   HealthMonitor(const HealthMonitor&) = delete;
   HealthMonitor& operator=(const HealthMonitor&) = delete;
 
+  // For the program that this one becomes, and in it: a check that runs goes on.
+  void Save(handover::Packer& packer, berth::shim::v1::HealthState& state) const;
+  static absl::StatusOr<std::unique_ptr<HealthMonitor>> Resume(
+      Loop& loop, HealthCheck check, const berth::shim::v1::HealthState& state,
+      handover::Unpacker& unpacker, Exec exec, OnChange on_change);
+
   const HealthCheck& check() const { return check_; }
   // The container has ended: what is known stays.
   void Stop();
@@ -78,6 +92,10 @@ class HealthMonitor {
   };
   using ProbePtr = std::shared_ptr<Probe>;
 
+  HealthMonitor(Loop& loop, HealthCheck check, absl::Time began, Exec exec, OnChange on_change);
+  absl::Status ResumeProbe(const berth::shim::v1::HealthState& state, handover::Unpacker& unpacker);
+  absl::Status Watch(const ProbePtr& probe);
+  void LimitProbe(absl::Duration limit);
   void Schedule();
   void Begin();
   void Started(const ProbePtr& probe, absl::StatusOr<launch::ExecProcess> process);

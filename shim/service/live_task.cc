@@ -178,10 +178,7 @@ void LiveTask::ContainerCreated(absl::Status status) {
 
 absl::Status LiveTask::TakeOverInit() {
   Member& init = member("");
-  BERTH_ASSIGN_OR_RETURN(init.watch,
-                         ProcessWatch::Start(context_.loop, container_->init_pidfd(),
-                                             [this](uint32_t status) { OnExit("", status); }),
-                         _ << "watch init");
+  BERTH_RETURN_IF_ERROR(WatchProcess("", init, container_->init_pidfd())) << "watch init";
   init.record.process = ProcessIdentity{.pid = container_->init_pid(),
                                         .start_time_ticks = container_->init_start_time_ticks()};
   init.record.stage = journal::Stage::kCreated;
@@ -192,12 +189,7 @@ absl::Status LiveTask::TakeOverInit() {
       ReplaceFileAt(BorrowedFd(AT_FDCWD), absl::StrCat(spec_.bundle, "/init.pid"),
                     absl::StrCat(container_->init_pid()), 0644, Durability::kUnsynced);
   if (!pid_file.ok()) context_.log.Warning(pid_file.message());
-  const absl::Status oom = container_->WatchOom([this] {
-    oom_killed_ = true;
-    containerd::events::TaskOOM event;
-    event.set_container_id(spec_.id);
-    Publish("/tasks/oom", "containerd.events.TaskOOM", event);
-  });
+  const absl::Status oom = container_->WatchOom([this] { OnOom(); });
   if (!oom.ok()) context_.log.Warning(absl::StrCat("no OOM events, ignoring: ", oom.message()));
   for (const std::string& warning : container_->TakeWarnings()) context_.log.Warning(warning);
   HoldNetwork();
@@ -363,11 +355,7 @@ void LiveTask::ExecStarted(const std::string& exec_id,
 absl::Status LiveTask::TakeOverExec(const std::string& exec_id, launch::ExecProcess process) {
   Member& exec = member(exec_id);
   exec.pidfd = std::move(process.pidfd);
-  BERTH_ASSIGN_OR_RETURN(
-      exec.watch,
-      ProcessWatch::Start(context_.loop, exec.pidfd,
-                          [this, exec_id](uint32_t status) { OnExit(exec_id, status); }),
-      _ << "watch the exec");
+  BERTH_RETURN_IF_ERROR(WatchProcess(exec_id, exec, exec.pidfd)) << "watch the exec";
   auto identity = ReadProcessIdentity(process.pid);
   if (identity.ok()) exec.record.process = *identity;
   WriteRecord(exec, journal::Stage::kRunning);
@@ -425,15 +413,10 @@ void LiveTask::AnnounceOne(const task::Exit& exit) {
     event.set_pid(exit.pid);
     event.set_exit_status(exit.status);
     SetTimestamp(exit.at, event.mutable_exited_at());
+    const EventQueue::Then then{
+        .kind = EventQueue::Then::Kind::kExit, .task = spec_.id, .exec_id = exec_id};
     Publish("/tasks/exit", "containerd.events.TaskExit", event, EventQueue::Weight::kExit,
-            [self = std::weak_ptr<LiveTask*>(self_), exec_id] {
-              const auto task = self.lock();
-              if (task == nullptr) return;
-              const auto found = (*task)->members_.find(exec_id);
-              if (found == (*task)->members_.end()) return;
-              found->second->record.exit_announced = true;
-              (*task)->WriteRecord(*found->second, found->second->record.stage);
-            });
+            AcknowledgedBy(then), then);
   }
   Member& ended = member(exec_id);
   for (Done<Ended>& waiter : std::exchange(ended.waiters, {})) waiter(EndOf(exec_id));
@@ -521,10 +504,12 @@ void LiveTask::FinishDelete(const std::string& exec_id, absl::Status status) {
     for (const std::string& warning : container_->TakeWarnings()) context_.log.Warning(warning);
     WriteRecord(deleted, journal::Stage::kDeleted);
     // The task is gone when the daemon acknowledges this; its journal is not.
-    PublishDelete(ended, [journal = journal_, record = deleted.record]() mutable {
-      record.delete_announced = true;
-      journal->Write(record).IgnoreError();  // worst, the event comes twice
-    });
+    PublishDelete(ended,
+                  [journal = journal_, record = deleted.record]() mutable {
+                    record.delete_announced = true;
+                    journal->Write(record).IgnoreError();  // worst, the event comes twice
+                  },
+                  {EventQueue::Then::Kind::kOther});
   } else {
     for (Done<Ended>& waiter : std::exchange(deleted.waiters, {})) {
       waiter(absl::NotFoundError(absl::StrCat("exec \"", exec_id, "\" was deleted unstarted")));
@@ -551,13 +536,14 @@ void LiveTask::WriteRecord(Member& member, journal::Stage stage) {
 
 void LiveTask::Publish(absl::string_view topic, absl::string_view type,
                        const google::protobuf::MessageLite& event, EventQueue::Weight weight,
-                       EventQueue::OnAcknowledged on_acknowledged) {
+                       EventQueue::OnAcknowledged on_acknowledged, EventQueue::Then then) {
   context_.events.Publish(topic, type, event.SerializeAsString(), weight,
-                          std::move(on_acknowledged));
+                          std::move(on_acknowledged), std::move(then));
 }
 
 void LiveTask::KeepSteps(const char* verb) {
-  std::erase_if(steps_, [verb](const VerbSteps& kept) { return kept.verb == verb; });
+  std::erase_if(steps_,
+                [verb](const VerbSteps& kept) { return absl::string_view(kept.verb) == verb; });
   steps_.push_back({verb, absl::Now(), container_->latency()});
   if (!context_.log.debug()) return;
   std::string line = absl::StrCat(verb, " took");

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,6 +26,7 @@
 #include "absl/time/time.h"
 #include "base/journal/journal.h"
 #include "base/loop/loop.h"
+#include "base/os/process_identity.h"
 #include "google/protobuf/message_lite.h"
 #include "proto/berth/shim/v1/supervisor.pb.h"
 #include "shim/io/attach_hub.h"
@@ -39,6 +41,16 @@
 #include "shim/task/restart_rule.h"
 #include "shim/task/task.h"
 
+namespace berth::handover {
+class Packer;
+class Unpacker;
+}  // namespace berth::handover
+namespace berth::shim::v1 {
+class HealthState;
+class MemberState;
+class TaskState;
+}  // namespace berth::shim::v1
+
 namespace berth::service {
 
 template <typename T>
@@ -52,6 +64,7 @@ struct ShimContext {
   const ShimLog& log;
   std::string namespace_name;
   std::string seccomp_cache_directory;
+  ProcessIdentity self;  // whose journals these are
 };
 
 struct CreateSpec {
@@ -112,6 +125,15 @@ class LiveTask {
   void FillStatus(berth::shim::v1::GetStatusResponse& status) const;
   void FillSteps(berth::shim::v1::GetStepsResponse& steps) const;
 
+  // For the program that this one becomes, and in it: live_task_handover.cc. Who waits is not among
+  // it: their calls are asked again. Errors of Save: UNAVAILABLE while a verb is under way.
+  absl::Status Save(handover::Packer& packer, berth::shim::v1::TaskState& state) const;
+  static absl::StatusOr<std::unique_ptr<LiveTask>> Resume(ShimContext& context,
+                                                          const berth::shim::v1::TaskState& state,
+                                                          handover::Unpacker& unpacker);
+  // What the daemon's acknowledgement of an event does.
+  EventQueue::OnAcknowledged AcknowledgedBy(const EventQueue::Then& then);
+
  private:
   // One process, init's under the empty id.
   struct Member {
@@ -169,7 +191,25 @@ class LiveTask {
   void EndPolicy();
   void HoldNetwork();
   void StartHealth();
-  void PublishDelete(const Ended& ended, EventQueue::OnAcknowledged on_acknowledged);
+  HealthMonitor::Exec HealthExec();
+  HealthMonitor::OnChange HealthChanged();
+  void PublishDelete(const Ended& ended, EventQueue::OnAcknowledged on_acknowledged,
+                     EventQueue::Then then);
+
+  // Handover: live_task_handover.cc.
+  absl::Status CheckAtRest() const;
+  absl::Status SaveMember(const std::string& exec_id, const task::Task::Saved& process,
+                          handover::Packer& packer, berth::shim::v1::MemberState& state) const;
+  absl::Status ResumeMember(const berth::shim::v1::MemberState& state,
+                            handover::Unpacker& unpacker);
+  absl::Status ResumeContainer(const berth::shim::v1::TaskState& state,
+                               handover::Unpacker& unpacker);
+  absl::Status ResumeProcesses(const berth::shim::v1::TaskState& state,
+                               handover::Unpacker& unpacker);
+  absl::Status ResumePolicy(const berth::shim::v1::TaskState& state, handover::Unpacker& unpacker);
+  void ResumeSteps(const berth::shim::v1::GetStepsResponse& steps);
+  absl::Status WatchProcess(const std::string& exec_id, Member& member, BorrowedFd pidfd);
+  void OnOom();
 
   void RunDelete(const std::string& exec_id);
   void DeleteInit();
@@ -181,7 +221,8 @@ class LiveTask {
   void Publish(absl::string_view topic, absl::string_view type,
                const google::protobuf::MessageLite& event,
                EventQueue::Weight weight = EventQueue::Weight::kNormal,
-               EventQueue::OnAcknowledged on_acknowledged = nullptr);
+               EventQueue::OnAcknowledged on_acknowledged = nullptr,
+               EventQueue::Then then = {EventQueue::Then::Kind::kNothing});
   void PublishCreate();
   // What the container took for the verb that has just ended.
   void KeepSteps(const char* verb);
@@ -229,6 +270,7 @@ class LiveTask {
     std::vector<launch::StepTime> steps;
   };
   std::vector<VerbSteps> steps_;
+  std::list<std::string> step_names_;  // of steps that an earlier program took
   // Callbacks that may outlive the task hold a weak reference.
   std::shared_ptr<LiveTask*> self_ = std::make_shared<LiveTask*>(this);
 };

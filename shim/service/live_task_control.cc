@@ -14,6 +14,21 @@
 
 namespace berth::service {
 
+absl::Status LiveTask::WatchProcess(const std::string& exec_id, Member& member, BorrowedFd pidfd) {
+  BERTH_ASSIGN_OR_RETURN(
+      member.watch, ProcessWatch::Start(context_.loop, pidfd, [this, exec_id](uint32_t status) {
+        OnExit(exec_id, status);
+      }));
+  return absl::OkStatus();
+}
+
+void LiveTask::OnOom() {
+  oom_killed_ = true;
+  containerd::events::TaskOOM event;
+  event.set_container_id(spec_.id);
+  Publish("/tasks/oom", "containerd.events.TaskOOM", event);
+}
+
 absl::Status LiveTask::Kill(const std::string& exec_id, int signal, launch::KillScope scope) {
   BERTH_RETURN_IF_ERROR(task_.CheckSignal(exec_id));
   if (exec_id.empty()) {

@@ -134,11 +134,9 @@ void LiveTask::NextGeneration() {
   if (!delete_published_) {
     const Member& init = member("");
     RememberGeneration(init);
-    PublishDelete(EndOf(""), [journal = journal_, id = GenerationId(generation_),
-                              self = std::weak_ptr<LiveTask*>(self_), number = generation_] {
-      journal->Forget(id).IgnoreError();
-      if (const auto task = self.lock()) std::erase((*task)->remembered_generations_, number);
-    });
+    const EventQueue::Then then{
+        .kind = EventQueue::Then::Kind::kGeneration, .task = spec_.id, .generation = generation_};
+    PublishDelete(EndOf(""), AcknowledgedBy(then), then);
   }
   ForgetExecs();
   container_ = MakeContainer();
@@ -181,7 +179,30 @@ void LiveTask::OnRestarted(absl::Status status) {
   ConsiderRestart(kStatusOfAFailedRestart, absl::ZeroDuration());
 }
 
-void LiveTask::PublishDelete(const Ended& ended, EventQueue::OnAcknowledged on_acknowledged) {
+EventQueue::OnAcknowledged LiveTask::AcknowledgedBy(const EventQueue::Then& then) {
+  switch (then.kind) {
+    case EventQueue::Then::Kind::kExit:
+      return [self = std::weak_ptr<LiveTask*>(self_), exec_id = then.exec_id] {
+        const auto task = self.lock();
+        if (task == nullptr) return;
+        const auto found = (*task)->members_.find(exec_id);
+        if (found == (*task)->members_.end()) return;
+        found->second->record.exit_announced = true;
+        (*task)->WriteRecord(*found->second, found->second->record.stage);
+      };
+    case EventQueue::Then::Kind::kGeneration:
+      return
+          [journal = journal_, self = std::weak_ptr<LiveTask*>(self_), number = then.generation] {
+            journal->Forget(GenerationId(number)).IgnoreError();
+            if (const auto task = self.lock()) std::erase((*task)->remembered_generations_, number);
+          };
+    default:
+      return nullptr;
+  }
+}
+
+void LiveTask::PublishDelete(const Ended& ended, EventQueue::OnAcknowledged on_acknowledged,
+                             EventQueue::Then then) {
   if (std::exchange(delete_published_, true)) return;
   containerd::events::TaskDelete event;
   event.set_container_id(spec_.id);
@@ -189,7 +210,7 @@ void LiveTask::PublishDelete(const Ended& ended, EventQueue::OnAcknowledged on_a
   event.set_exit_status(ended.status);
   SetTimestamp(ended.at, event.mutable_exited_at());
   Publish("/tasks/delete", "containerd.events.TaskDelete", event, EventQueue::Weight::kExit,
-          std::move(on_acknowledged));
+          std::move(on_acknowledged), std::move(then));
 }
 
 void LiveTask::StartHealth() {
@@ -200,22 +221,28 @@ void LiveTask::StartHealth() {
   }
   if (!started_ || last_end_generation_ == generation_) return;
   health_generation_ = generation_;
-  health_ = std::make_unique<HealthMonitor>(
-      context_.loop, *policy_.health,
-      [this](launch::ExecOptions options, launch::Container::ExecDone done) {
-        if (task_.init().state != task::State::kRunning) {
-          return context_.loop.Post([done = std::move(done)]() mutable {
-            done(absl::FailedPreconditionError("the container is not running"));
-          });
-        }
-        container_->Exec(std::move(options), std::move(done));
-      },
-      [this](v1::Health::Status status) {
-        v1::TaskHealth event;
-        event.set_container_id(spec_.id);
-        event.set_status(status);
-        Publish("/tasks/health", "berth.shim.v1.TaskHealth", event);
+  health_ = std::make_unique<HealthMonitor>(context_.loop, *policy_.health, HealthExec(),
+                                            HealthChanged());
+}
+
+HealthMonitor::Exec LiveTask::HealthExec() {
+  return [this](launch::ExecOptions options, launch::Container::ExecDone done) {
+    if (task_.init().state != task::State::kRunning) {
+      return context_.loop.Post([done = std::move(done)]() mutable {
+        done(absl::FailedPreconditionError("the container is not running"));
       });
+    }
+    container_->Exec(std::move(options), std::move(done));
+  };
+}
+
+HealthMonitor::OnChange LiveTask::HealthChanged() {
+  return [this](v1::Health::Status status) {
+    v1::TaskHealth event;
+    event.set_container_id(spec_.id);
+    event.set_status(status);
+    Publish("/tasks/health", "berth.shim.v1.TaskHealth", event);
+  };
 }
 
 void LiveTask::FillStatus(v1::GetStatusResponse& status) const {

@@ -25,6 +25,9 @@ class ProcessWatch {
   static absl::StatusOr<std::unique_ptr<ProcessWatch>> Start(Loop& loop, BorrowedFd pidfd,
                                                              OnExit on_exit);
 
+  // Inactive once the child has been reaped.
+  const FdWatch& watch() const { return watch_; }
+
  private:
   explicit ProcessWatch(BorrowedFd pidfd, OnExit on_exit)
       : pidfd_(pidfd), on_exit_(std::move(on_exit)) {}

@@ -10,8 +10,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
@@ -24,12 +27,19 @@
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "base/ttrpc/server.h"
+#include "proto/berth/shim/v1/handover.pb.h"
+#include "shim/handover/envelope.h"
+#include "shim/handover/unpacker.h"
 #include "shim/service/event_queue.h"
 #include "shim/service/shim_log.h"
 #include "shim/service/task_service.h"
+#include "shim/service/upgrade.h"
+#include "shim/service/version.h"
 
 namespace berth::service {
 namespace {
+
+namespace v1 = berth::shim::v1;
 
 constexpr int kDefaultListenerFd = 3;
 constexpr int kBundleFd = 4;
@@ -104,6 +114,61 @@ std::string SeccompCacheDirectory() {
   return tasks == std::string::npos ? "" : absl::StrCat(path.substr(0, tasks), "/seccomp");
 }
 
+// The program's words, for a program that goes on with them.
+std::vector<std::string> WordsOf(const Arguments& arguments) {
+  std::vector<std::string> words = {"berth-shim", "-namespace", arguments.namespace_name, "-id",
+                                    arguments.id};
+  if (!arguments.address.empty()) words.insert(words.end(), {"-address", arguments.address});
+  if (arguments.debug) words.push_back("-debug");
+  return words;
+}
+
+// What a shim is made of, in the order in which it goes.
+struct Shim {
+  Shim(Loop& on_loop, const Arguments& arguments, BorrowedFd bundle, const std::string& daemon,
+       const std::string& seccomp_cache_directory, const ProcessIdentity& self,
+       std::unique_ptr<journal::Writer> journal)
+      : loop(on_loop),
+        log(bundle, arguments.debug ? ShimLog::Level::kDebug : ShimLog::Level::kWarning,
+            absl::StrCat("id=", arguments.id, " namespace=", arguments.namespace_name)),
+        events(loop, daemon, arguments.namespace_name),
+        server(loop),
+        context{.loop = loop,
+                .events = events,
+                .log = log,
+                .namespace_name = arguments.namespace_name,
+                .seccomp_cache_directory = seccomp_cache_directory,
+                .self = self},
+        service(context, arguments.id, std::move(journal), [this] { End(); }),
+        upgrade({.loop = loop,
+                 .server = server,
+                 .events = events,
+                 .tasks = service,
+                 .context = context,
+                 .bundle = bundle,
+                 .id = arguments.id,
+                 .daemon_address = daemon,
+                 .arguments = WordsOf(arguments)}) {
+    service.Register(server);
+    upgrade.Register(server);
+  }
+  void End() {
+    // Made by `start`, so ours to remove; a new shim for the same id may bind it from now on.
+    if (const std::string socket = Environment("BERTH_SHIM_SOCKET"); !socket.empty()) {
+      ::unlink(socket.c_str());
+    }
+    events.Flush(kFlushLimit, [this] { loop.Stop(); });
+  }
+
+  Loop& loop;
+  const ShimLog log;
+  EventQueue events;
+  ttrpc::Server server;
+  ShimContext context;
+  TaskService service;
+  Upgrade upgrade;
+};
+
 }  // namespace
 
 absl::Status RunServe(const Arguments& arguments) {
@@ -112,11 +177,7 @@ absl::Status RunServe(const Arguments& arguments) {
   // What the starter's starter forgot to mark would stay open for a container's life.
   ::close_range(std::max(kBundleFd, listener.get()) + 1, ~0u, 0);
   BERTH_ASSIGN_OR_RETURN(const UniqueFd bundle, TakeBundle(), _ << "the bundle");
-  const ShimLog log(bundle, arguments.debug ? ShimLog::Level::kDebug : ShimLog::Level::kWarning,
-                    absl::StrCat("id=", arguments.id, " namespace=", arguments.namespace_name));
-  if (const absl::Status raised = RaiseOomScore(); !raised.ok()) {
-    log.Warning(absl::StrCat("OOM score, ignoring: ", raised.message()));
-  }
+  const absl::Status raised = RaiseOomScore();
   BERTH_ASSIGN_OR_RETURN(const ProcessIdentity self, ReadProcessIdentity(::getpid()));
   BERTH_ASSIGN_OR_RETURN(
       auto journal,
@@ -131,22 +192,93 @@ absl::Status RunServe(const Arguments& arguments) {
   if (daemon.empty() && !arguments.address.empty()) {
     daemon = absl::StrCat(arguments.address, ".ttrpc");
   }
-  EventQueue events(*loop, daemon, arguments.namespace_name);
-  ttrpc::Server server(*loop);
-  ShimContext context{.loop = *loop,
-                      .events = events,
-                      .log = log,
-                      .namespace_name = arguments.namespace_name,
-                      .seccomp_cache_directory = SeccompCacheDirectory()};
-  TaskService service(context, arguments.id, std::move(journal), [&] {
-    // Made by `start`, so ours to remove; a new shim for the same id may bind it from now on.
-    if (const std::string socket = Environment("BERTH_SHIM_SOCKET"); !socket.empty()) {
-      ::unlink(socket.c_str());
+  Shim shim(*loop, arguments, bundle, daemon, SeccompCacheDirectory(), self, std::move(journal));
+  if (!raised.ok()) shim.log.Warning(absl::StrCat("OOM score, ignoring: ", raised.message()));
+  BERTH_RETURN_IF_ERROR(shim.server.AddListener(std::move(listener)));
+  ::malloc_trim(0);
+  return loop->Run();
+}
+
+namespace {
+
+absl::StatusOr<v1::ShimState> ReadState(const UniqueFd& file) {
+  std::string bytes;
+  char buffer[16 << 10];
+  while (bytes.size() <= handover::kMaxStateBytes) {
+    const ssize_t got = ::pread(file.get(), buffer, sizeof(buffer), bytes.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoStatus(errno, "pread", "the shim's state");
+    if (got == 0) break;
+    bytes.append(buffer, got);
+  }
+  BERTH_ASSIGN_OR_RETURN(const std::string state_bytes, handover::Unwrap(bytes));
+  v1::ShimState state;
+  if (!state.ParseFromString(state_bytes))
+    return absl::DataLossError("the shim's state is damaged");
+  return state;
+}
+
+// Gives the shim back its connections and its tasks. The call that asked for all this is put into
+// `asked`.
+absl::Status Resume(const v1::ShimState& state, handover::Unpacker& unpacker, Shim& shim,
+                    std::optional<ttrpc::Call>& asked) {
+  BERTH_ASSIGN_OR_RETURN(UniqueFd listener,
+                         unpacker.Take(state.listener(), handover::Kind::kSocket, "the listener"));
+  BERTH_RETURN_IF_ERROR(shim.server.AddListener(std::move(listener)));
+  BERTH_RETURN_IF_ERROR(shim.service.Resume(state, unpacker));
+  for (const v1::PeerState& saved : state.peers()) {
+    BERTH_ASSIGN_OR_RETURN(UniqueFd socket,
+                           unpacker.Take(saved.socket(), handover::Kind::kSocket, "a connection"));
+    ttrpc::Server::SavedPeer peer;
+    peer.connection.partial_input = saved.partial_input();
+    peer.connection.input_bytes_to_discard = saved.input_bytes_to_discard();
+    peer.connection.output = saved.output();
+    for (const auto& call : saved.calls()) {
+      peer.calls.push_back({call.stream(), call.method(), call.payload()});
     }
-    events.Flush(kFlushLimit, [&] { loop->Stop(); });
-  });
-  service.Register(server);
-  BERTH_RETURN_IF_ERROR(server.AddListener(std::move(listener)));
+    peer.own_stream_id = saved.upgrade_stream();
+    BERTH_RETURN_IF_ERROR(shim.server.Resume(std::move(socket), std::move(peer), asked));
+  }
+  return unpacker.CheckAllTaken();
+}
+
+}  // namespace
+
+absl::Status RunResume(const Arguments& arguments) {
+  const bool only_looks = arguments.check_state >= 0;
+  SetUpProcess();
+  BERTH_ASSIGN_OR_RETURN(
+      UniqueFd file, Inherited(only_looks ? arguments.check_state : arguments.take_state, S_IFREG));
+  ::close_range(kDefaultListenerFd, ~0u, CLOSE_RANGE_CLOEXEC);
+  BERTH_ASSIGN_OR_RETURN(const v1::ShimState state, ReadState(file));
+  file.Reset();
+  if (state.namespace_() != arguments.namespace_name || state.id() != arguments.id) {
+    return absl::FailedPreconditionError("the state is that of another shim");
+  }
+  handover::Unpacker unpacker(only_looks ? handover::Mode::kCheck : handover::Mode::kTake,
+                              {state.descriptors().begin(), state.descriptors().end()});
+  // Whoever only looks is a child of the shim.
+  BERTH_ASSIGN_OR_RETURN(const ProcessIdentity self,
+                         ReadProcessIdentity(only_looks ? ::getppid() : ::getpid()));
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd bundle,
+                         unpacker.Take(state.bundle(), handover::Kind::kDirectory, "the bundle"));
+  BERTH_ASSIGN_OR_RETURN(const auto loop, Loop::Create());
+  Shim shim(*loop, arguments, bundle, state.daemon_address(), state.seccomp_cache_directory(), self,
+            nullptr);
+  std::optional<ttrpc::Call> asked;
+  BERTH_RETURN_IF_ERROR(Resume(state, unpacker, shim, asked));
+  if (only_looks) {
+    const std::string yes = absl::StrCat("ok ", kVersion, "\n");
+    BERTH_RETURN_IF_ERROR(WriteAll(BorrowedFd(STDOUT_FILENO), yes));
+    ::_exit(0);  // nothing of the shim's may be taken down by an end of ours
+  }
+  if (asked.has_value()) {
+    v1::UpgradeResponse response;
+    response.set_old_version(state.program_version());
+    response.set_new_version(kVersion);
+    asked->Reply(response.SerializeAsString());
+    asked.reset();
+  }
   ::malloc_trim(0);
   return loop->Run();
 }

@@ -10,6 +10,9 @@
 namespace berth::service {
 
 absl::Status RunServe(const Arguments& arguments);
+// The same for a program that a running shim becomes (take_state), or that only looks whether it
+// could (check_state) and then prints "ok" and its version.
+absl::Status RunResume(const Arguments& arguments);
 
 }  // namespace berth::service
 

@@ -18,6 +18,7 @@ class ShimLog {
   // Lines below `level` are left out. `fields` is put into each line, such as `id=x`.
   ShimLog(BorrowedFd bundle, Level level, std::string fields);
 
+  BorrowedFd fifo() const { return fifo_; }
   bool debug() const { return level_ == Level::kDebug; }
   void Debug(absl::string_view message) const;
   void Warning(absl::string_view message) const;

@@ -16,10 +16,6 @@
 
 namespace berth::service {
 
-// Errors: INVALID_ARGUMENT, naming the field.
-absl::StatusOr<LiveTask::Policy> DecodePolicy(const berth::shim::v1::SetPolicyRequest& request);
-void EncodePolicy(const LiveTask::Policy& policy, berth::shim::v1::RestartPolicy& restart);
-
 class SupervisorService {
  public:
   using FindTask = absl::AnyInvocable<absl::StatusOr<LiveTask*>(const std::string& id)>;

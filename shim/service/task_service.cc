@@ -11,7 +11,10 @@
 #include "base/os/fd_factories.h"
 #include "base/os/process_identity.h"
 #include "base/status/status_macros.h"
+#include "proto/berth/shim/v1/handover.pb.h"
 #include "proto/containerd/runc/v1/options.pb.h"
+#include "shim/handover/packer.h"
+#include "shim/handover/unpacker.h"
 #include "shim/service/shim_cgroup.h"
 #include "shim/service/timestamp.h"
 #include "shim/service/version.h"
@@ -24,8 +27,9 @@ using containerd::v1::types::Status;
 
 template <typename Request, typename Response>
 void Register(ttrpc::Server& server, const std::string& service, const char* method,
-              absl::AnyInvocable<void(Request, Done<Response>)> handler) {
-  server.Register(service, method, [handler = std::move(handler)](ttrpc::Call call) mutable {
+              absl::AnyInvocable<void(Request, Done<Response>)> handler,
+              ttrpc::Server::Repeatable repeatable = ttrpc::Server::Repeatable::kNo) {
+  auto serve = [handler = std::move(handler)](ttrpc::Call call) mutable {
     Request request;
     if (!request.ParseFromString(call.payload())) {
       return call.Reply(absl::InvalidArgumentError("malformed request"));
@@ -35,7 +39,8 @@ void Register(ttrpc::Server& server, const std::string& service, const char* met
               if (!response.ok()) return call.Reply(response.status());
               call.Reply(response->SerializeAsString());
             });
-  });
+  };
+  server.Register(service, method, std::move(serve), repeatable);
 }
 
 Status WireStatus(task::State state) {
@@ -82,6 +87,35 @@ TaskService::TaskService(ShimContext& context, std::string journal_id,
 
 TaskService::~TaskService() { context_.loop.Cancel(end_timer_); }
 
+absl::Status TaskService::Save(handover::Packer& packer, berth::shim::v1::ShimState& state) const {
+  if (tasks_.empty()) {
+    return absl::FailedPreconditionError("the shim holds no task, and is about to end");
+  }
+  if (journal_ != nullptr) return absl::UnavailableError("the shim's first task is not made yet");
+  for (const auto& [id, task] : tasks_) {
+    BERTH_RETURN_IF_ERROR(task->Save(packer, *state.add_tasks())) << "task \"" << id << "\"";
+  }
+  packer.Count(end_timer_);
+  return absl::OkStatus();
+}
+
+absl::Status TaskService::Resume(const berth::shim::v1::ShimState& state,
+                                 handover::Unpacker& unpacker) {
+  context_.loop.Cancel(end_timer_);
+  if (state.tasks().empty()) return absl::FailedPreconditionError("there is no task");
+  for (const berth::shim::v1::TaskState& saved : state.tasks()) {
+    std::unique_ptr<LiveTask>& task = tasks_[saved.id()];
+    if (task != nullptr) return absl::FailedPreconditionError("a task is there twice");
+    BERTH_ASSIGN_OR_RETURN(task, LiveTask::Resume(context_, saved, unpacker));
+  }
+  context_.events.Resume(state, [this](const EventQueue::Then& then) -> EventQueue::OnAcknowledged {
+    const auto task = Find(then.task);
+    if (!task.ok()) return nullptr;
+    return (*task)->AcknowledgedBy(then);
+  });
+  return absl::OkStatus();
+}
+
 void TaskService::Register(ttrpc::Server& server) {
   for (const char* service : {"containerd.task.v2.Task", "containerd.task.v3.Task"}) {
     RegisterWaiting(server, service);
@@ -92,16 +126,19 @@ void TaskService::Register(ttrpc::Server& server) {
 
 void TaskService::RegisterWaiting(ttrpc::Server& server, const std::string& service) {
   const auto add = [&]<typename Request, typename Response>(
-                       const char* method, void (TaskService::*handler)(Request, Done<Response>)) {
-    service::Register<Request, Response>(server, service, method,
-                                         [this, handler](Request request, Done<Response> done) {
-                                           (this->*handler)(std::move(request), std::move(done));
-                                         });
+                       const char* method, void (TaskService::*handler)(Request, Done<Response>),
+                       ttrpc::Server::Repeatable repeatable = ttrpc::Server::Repeatable::kNo) {
+    service::Register<Request, Response>(
+        server, service, method,
+        [this, handler](Request request, Done<Response> done) {
+          (this->*handler)(std::move(request), std::move(done));
+        },
+        repeatable);
   };
   add("Create", &TaskService::Create);
   add("Start", &TaskService::Start);
   add("Delete", &TaskService::Delete);
-  add("Wait", &TaskService::Wait);
+  add("Wait", &TaskService::Wait, ttrpc::Server::Repeatable::kYes);
   add("Pause", &TaskService::Pause);
   add("Resume", &TaskService::Resume);
 }

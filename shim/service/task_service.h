@@ -23,6 +23,10 @@
 #include "shim/service/live_task.h"
 #include "shim/service/supervisor_service.h"
 
+namespace berth::shim::v1 {
+class ShimState;
+}  // namespace berth::shim::v1
+
 namespace berth::service {
 
 inline constexpr absl::Duration kLingerAfterLastTask = absl::Seconds(2);
@@ -37,6 +41,14 @@ class TaskService {
   ~TaskService();
   TaskService(const TaskService&) = delete;
   TaskService& operator=(const TaskService&) = delete;
+
+  // Errors: NOT_FOUND.
+  absl::StatusOr<LiveTask*> Find(const std::string& id) const;
+
+  // For the program that this one becomes, and in it (in the place of the tasks of its own). Errors
+  // of Save: FAILED_PRECONDITION without a task; UNAVAILABLE while a verb is under way.
+  absl::Status Save(handover::Packer& packer, berth::shim::v1::ShimState& state) const;
+  absl::Status Resume(const berth::shim::v1::ShimState& state, handover::Unpacker& unpacker);
 
   // Registers every method of both services, and berth.shim.v1.Supervisor.
   void Register(ttrpc::Server& server);
@@ -72,8 +84,6 @@ class TaskService {
 
   void RegisterWaiting(ttrpc::Server& server, const std::string& service);
   void RegisterImmediate(ttrpc::Server& server, const std::string& service);
-  // Errors: NOT_FOUND.
-  absl::StatusOr<LiveTask*> Find(const std::string& id) const;
   absl::StatusOr<std::unique_ptr<journal::Writer>> JournalFor(const std::string& id,
                                                               const std::string& bundle);
   void Drop(const std::string& id);

@@ -16,6 +16,12 @@ inline void SetTimestamp(absl::Time time, google::protobuf::Timestamp* timestamp
       static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
 
+// The other way round; all zero is "never".
+inline absl::Time TimeOf(const google::protobuf::Timestamp& timestamp) {
+  if (timestamp.seconds() == 0 && timestamp.nanos() == 0) return absl::InfinitePast();
+  return absl::FromUnixSeconds(timestamp.seconds()) + absl::Nanoseconds(timestamp.nanos());
+}
+
 }  // namespace berth::service
 
 #endif  // BERTH_SHIM_SERVICE_TIMESTAMP_H_

@@ -60,5 +60,15 @@ TEST(RestartRuleTest, ChangedPolicyKeepsTheCount) {
   EXPECT_FALSE(rule.AfterExit(1, absl::Seconds(1), UserStopped::kNo).has_value());
 }
 
+TEST(RestartRuleTest, AnotherRuleGoesOnWithThePauseAndTheCount) {
+  RestartRule first = Rule(Mode::kAlways);
+  for (int i = 0; i < 3; ++i) (void)first.AfterExit(1, absl::Seconds(1), UserStopped::kNo);
+  RestartRule second = Rule(Mode::kAlways);
+  second.Resume(first.backoff(), first.restarts());
+  EXPECT_EQ(second.AfterExit(1, absl::Seconds(1), UserStopped::kNo),
+            first.AfterExit(1, absl::Seconds(1), UserStopped::kNo));
+  EXPECT_EQ(second.restarts(), 4u);
+}
+
 }  // namespace
 }  // namespace berth::task

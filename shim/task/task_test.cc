@@ -238,5 +238,52 @@ TEST(TaskGenerationTest, NextGenerationBeginsAnewAndFailingLeavesTheLastEnd) {
   EXPECT_EQ(exits[0].pid, 11);
 }
 
+TEST(TaskHandoverTest, AnotherTaskGoesOnWithTheSameProcesses) {
+  Task first("c", Stdio{.in = "", .out = "out", .err = ""});
+  first.CreateFinished(10);
+  ASSERT_TRUE(first.BeginStart("").ok());
+  (void)first.StartFinished("", 10);
+  ASSERT_TRUE(first.AddExec("runs", Stdio{}).ok());
+  ASSERT_TRUE(first.BeginStart("runs").ok());
+  (void)first.StartFinished("runs", 11);
+  ASSERT_TRUE(first.AddExec("waits", Stdio{.in = "", .out = "w", .err = ""}).ok());
+  // Held back until the exec has ended.
+  ASSERT_TRUE(first.Exited("", 3, absl::FromUnixSeconds(5)).empty());
+
+  Task second("c", Stdio{});
+  ASSERT_TRUE(second.Resume(first.Save()).ok());
+  EXPECT_EQ(second.init().state, State::kRunning);
+  EXPECT_EQ(second.init().stdio.out, "out");
+  EXPECT_EQ((*second.Find("waits"))->stdio.out, "w");
+  EXPECT_FALSE(second.BeginStart("waits").ok()) << "init has ended";
+  const std::vector<Exit> exits = second.Exited("runs", 4, absl::FromUnixSeconds(6));
+  ASSERT_EQ(exits.size(), 2u);
+  EXPECT_EQ(exits[0].exec_id, "runs");
+  EXPECT_EQ(exits[1].exec_id, "");
+  EXPECT_EQ(exits[1].status, 3u);
+  EXPECT_EQ(exits[1].at, absl::FromUnixSeconds(5));
+}
+
+TEST(TaskHandoverTest, WhatCannotBeIsRefused) {
+  const auto resume = [](std::vector<Task::Saved> processes) {
+    Task task("c", Stdio{});
+    return task.Resume(std::move(processes)).code();
+  };
+  const auto of = [](const std::string& exec_id, State state) {
+    Task::Saved saved;
+    saved.process.exec_id = exec_id;
+    saved.process.state = state;
+    return saved;
+  };
+  EXPECT_EQ(resume({of("", State::kRunning)}), StatusCode::kOk);
+  EXPECT_EQ(resume({of("e", State::kRunning)}), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(resume({of("", State::kStarting)}), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(resume({of("", static_cast<State>(99))}), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(resume({of("", State::kRunning), of("", State::kRunning)}),
+            StatusCode::kFailedPrecondition);
+  EXPECT_EQ(resume({of("", State::kRunning), of("e", State::kAdded), of("e", State::kAdded)}),
+            StatusCode::kFailedPrecondition);
+}
+
 }  // namespace
 }  // namespace berth::task
