@@ -14,8 +14,18 @@
 #include "server/engine/root_view.h"
 #include "server/engine/tree_copy.h"
 #include "server/metadata/snapshot_store.h"
+#include "snapshotter/store/tree_seal.h"
 
 namespace berth::engine {
+namespace {
+
+absl::Status MakeDurable(BorrowedFd parent, const std::string& name) {
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd tree, OpenAt(parent, name, O_RDONLY | O_DIRECTORY));
+  BERTH_ASSIGN_OR_RETURN(const snapshots::Usage usage, snapshots::MeasureTree(tree));
+  return snapshots::SealTree(tree, usage, {});
+}
+
+}  // namespace
 
 absl::Status CopyUp(const EngineParts& parts, const ContainerKey& key,
                     const std::string& snapshotter, const std::string& target,
@@ -39,6 +49,8 @@ absl::Status CopyUp(const EngineParts& parts, const ContainerKey& key,
   const std::string fresh = absl::StrCat("_copy-", key.id);
   BERTH_RETURN_IF_ERROR(RemoveTreeAt(parent_fd, fresh));
   absl::Status copied = CopyTree(*source, parent_fd, fresh);
+  // A volume that holds anything is never filled again: after a power cut all of it must be there.
+  if (copied.ok()) copied = MakeDurable(parent_fd, fresh);
   if (copied.ok() && ::renameat(parent_fd.get(), fresh.c_str(), AT_FDCWD, volume.c_str()) != 0 &&
       errno != ENOTEMPTY && errno != EEXIST) {
     copied = ErrnoStatus(errno, absl::StrCat("rename the copy to ", volume));

@@ -190,8 +190,10 @@ absl::Status Lifecycle::WriteContainerFiles(const ContainerKey& key,
   BERTH_RETURN_IF_ERROR(EnsureDirectory(container.directory(), 0710));
   const auto write = [&](absl::string_view name, absl::string_view text) {
     const std::string path = absl::StrCat(container.directory(), "/", name);
-    // Made once: what the container wrote to it stays.
-    if (::access(path.c_str(), F_OK) == 0) return absl::OkStatus();
+    // Made once: what the container wrote to it stays. It is not synced, so that a power cut may
+    // leave the name without the bytes: an empty one is made again.
+    struct stat info;
+    if (::stat(path.c_str(), &info) == 0 && info.st_size > 0) return absl::OkStatus();
     return ReplaceFileAt(BorrowedFd(AT_FDCWD), path, text, 0644, Durability::kUnsynced);
   };
   BERTH_ASSIGN_OR_RETURN(const std::string hosts, MakeHosts(host, hostname, TextOf("/etc/hosts")));

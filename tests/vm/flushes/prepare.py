@@ -3,7 +3,8 @@
 
     prepare.py GUEST_DIRECTORY EXPECTED.json
 
-EXPECTED.json: {"images": {name: ID}, "layers": {chain id: {path: sha256 of the file}}}.
+EXPECTED.json: {"images": {name: ID}, "layers": {chain id: {path: sha256 of the file}},
+"volume": {path: sha256 of the file}}: the last is what a volume gets from the image one.
 """
 import hashlib
 import io
@@ -48,7 +49,7 @@ def main():
     busybox = images.busybox_layer()
     expected = {"images": {}, "layers": {}}
     # One file of a few hundred KiB, and more small ones than are synced one by one.
-    for name, layers in (("one", [busybox, random_layer(1, 5, 400000)]),
+    for name, layers in (("one", [busybox, random_layer(1, 15, 100000)]),
                          ("two", [busybox, random_layer(2, 60, 3000), random_layer(3, 3, 9000)]),
                          ("three", [busybox, random_layer(4, 40, 20000)])):
         images.docker_archive("%s/%s.tar" % (directory, name), "docker.io/library/%s:latest" % name, layers, images.BUSYBOX_CONFIG)
@@ -59,6 +60,7 @@ def main():
         with open("%s/%s.id" % (directory, name), "w") as file:
             file.write(identity)
         if name == "one":
+            expected["volume"] = {path[6:]: digest for path, digest in files_of(layers[1]).items() if path.startswith("data0/")}
             with open(directory + "/chain", "w") as file:
                 file.write(chain[-1] + "\n")
     with open(directory + "/registry.yml", "w") as file:

@@ -9,6 +9,7 @@ Ends with: N cuts at flushes, N variants, N blobs and N layers verified; corrupt
 Two checks of the check follow: a blob's bytes are zeroed, and a disk that says flushed when it is not (--lying cuts): both must be found.
 """
 import argparse
+import ctypes
 import glob
 import json
 import multiprocessing
@@ -31,6 +32,7 @@ import store_check  # noqa: E402
 import write_log  # noqa: E402
 
 LAG = 40
+CLONE_NEWNS = 0x20000
 
 
 class Replay:
@@ -79,6 +81,10 @@ def in_workers(options, scratch, registry, plan, damage=None):
     queue = multiprocessing.Queue()
 
     def work(number, part):
+        # All have the disk at the same place.
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.unshare(CLONE_NEWNS) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
         session = Replay(options.directory, "%s/worker%d-%d" % (scratch, os.getpid(), number), os.environ["BERTH_BIN"], registry)
         for cut, report, complaint in session.go(part, damage):
             queue.put((cut, report, complaint))

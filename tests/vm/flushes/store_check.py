@@ -2,8 +2,8 @@
 
 The filesystem is mounted (which replays its journal: nothing else repairs it), a berthd with a state of its own started on it, and asked: does it verify
 all blobs and layers; are images complete, and of the files that their layers were made of; is all there that had been told, and gone what had been told
-to be gone; does a pull go on where one was cut; does an image run; can all of it be removed, and is nothing left then. Owned by one worker of the replay,
-in a mount namespace of its own.
+to be gone; do containers start, with whole files and volumes; does a pull go on where one was cut; does an image run; can all of it be removed, and is
+nothing left then. Owned by one worker of the replay, in a mount namespace of its own: the disk stands where it stood in the guest.
 """
 import hashlib
 import json
@@ -16,6 +16,8 @@ import time
 
 NAMESPACE = "flushes"
 START_SECONDS = 60
+# Where the guest had it: records of volumes and mounts hold whole paths.
+MOUNT_POINT = "/mnt"
 
 
 class Broken(Exception):
@@ -32,12 +34,11 @@ class StoreCheck:
 
     def __init__(self, programs, directory, expected, registry):
         self.programs, self.directory, self.expected, self.registry = programs, directory, expected, registry
-        self.mount_point = directory + "/mount"
+        self.mount_point = MOUNT_POINT
         self.state = directory + "/state"
         self.socket = self.state + "/berth.sock"
         self.log_path = directory + "/berthd.log"
         self.daemon = None
-        os.makedirs(self.mount_point, exist_ok=True)
 
     def check(self, image, holds, doubt, damage=None):
         """Report; raises Broken. `damage` is called with the mounted directory before berthd starts (a test of the check itself)."""
@@ -53,6 +54,8 @@ class StoreCheck:
             self.verify(report)
             self.compare_with_promises(holds, doubt, report)
             self.compare_layers(report)
+            self.compare_volumes(report)
+            self.start_containers()
             self.pull_again()
             self.compare_layers(Report())
             self.use_and_remove()
@@ -122,6 +125,7 @@ class StoreCheck:
             "container": {name: "-" for name in self.berth("ps", "-a", "--format", "{{.Names}}").stdout.split()},
             "blob": {digest: "-" for digest in self.berth("content", "ls", "-q").stdout.split()},
             "snapshot": self.committed_words(),
+            "volume": {name: "-" for name in self.berth("volume", "ls", "-q").stdout.split()},
             "lease": {lease: "-" for lease in self.berth("lease", "ls", "-q").stdout.split()},
             "namespace": {row["name"]: "-" for row in self.listing("namespace", "ls")},
         }
@@ -168,18 +172,42 @@ class StoreCheck:
                 if name.startswith("sha256:"):
                     raise Broken("layer %s is of no image that was brought in" % name)
                 continue
-            for path, digest in files.items():
-                try:
-                    if stat.S_ISREG(os.lstat(directory + "/" + path).st_mode):
-                        with open(directory + "/" + path, "rb") as file:
-                            found = hashlib.sha256(file.read()).hexdigest()
-                    else:
-                        found = "no file"
-                except OSError as error:
-                    found = str(error)
-                if found != digest:
-                    raise Broken("layer %s: %s is %s and was %s" % (name, path, found, digest))
-                report.files += 1
+            self.compare_files("layer " + name, directory, files, report)
+
+    def compare_files(self, what, directory, files, report):
+        for path, digest in files.items():
+            try:
+                if stat.S_ISREG(os.lstat(directory + "/" + path).st_mode):
+                    with open(directory + "/" + path, "rb") as file:
+                        data = file.read()
+                    found = "%s (%d bytes)" % (hashlib.sha256(data).hexdigest(), len(data))
+                else:
+                    found = "no file"
+            except OSError as error:
+                found = str(error)
+            if not found.startswith(digest):
+                raise Broken("%s: %s is %s and was %s" % (what, path, found, digest))
+            report.files += 1
+
+    def compare_volumes(self, report):
+        """A volume is empty, and is filled when it is used, or has all that the image has there."""
+        for name in self.berth("volume", "ls", "-q").stdout.split():
+            directory = self.berth("volume", "inspect", "--format", "{{.Mountpoint}}", name).stdout.strip()
+            try:
+                if not os.listdir(directory):
+                    continue
+            except OSError as error:
+                raise Broken("volume %s: %s" % (name, error)) from error
+            self.compare_files("volume " + name, directory, self.expected["volume"], report)
+
+    def start_containers(self):
+        """Every container that is there runs once more, with the files that it is given."""
+        for container in self.berth("ps", "-aq", "--no-trunc").stdout.split():
+            self.berth("start", "-a", container)
+            self.berth("logs", container)
+            for name in ("hosts", "hostname"):
+                if not os.path.getsize("%s/root/containers/%s/%s/%s" % (self.mount_point, NAMESPACE, container, name)):
+                    raise Broken("container %s runs with an empty /etc/%s" % (container, name))
 
     def pull_again(self):
         """What a cut left of a download, or of a layer half unpacked, must not be in the way of the next."""
@@ -194,6 +222,8 @@ class StoreCheck:
         names = self.berth("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
         for container in self.berth("ps", "-aq").stdout.split():
             self.berth("rm", "-f", container)
+        for volume in self.berth("volume", "ls", "-q").stdout.split():
+            self.berth("volume", "rm", volume)
         out = self.berth("run", "--rm", names[0], "echo", "alive").stdout.strip()
         if out != "alive":
             raise Broken("image %s runs, and says %r" % (names[0], out))
@@ -227,7 +257,7 @@ class StoreCheck:
             raise Broken("the kernel found %d errors in the filesystem" % errors)
         if self.entries("content/quarantine"):
             raise Broken("blobs were taken out of use: %s" % " ".join(self.entries("content/quarantine")))
-        left = self.entries("content/blobs/sha256")
+        left = self.entries("content/blobs/sha256") + self.entries("volumes/" + NAMESPACE) + self.entries("containers/" + NAMESPACE)
         for driver in ("overlayfs", "native"):
             left += self.entries("snapshots/%s/layers" % driver) + self.entries("snapshots/%s/new" % driver)
             # Directories with files that no row names are kept for a day: docs/formats/snapshots.md.

@@ -13,7 +13,7 @@ mark() {
     fail "the ledger cannot be written: $(cat /tmp/dd-$worker)"
   record=$((record + 1))
 }
-fail() { echo "flushes: $*"; tail -n 20 /disk/log; echo "0 passed, 1 failed, 0 skipped"; poweroff -f; }
+fail() { echo "flushes: $*"; tail -n 20 /mnt/log; echo "0 passed, 1 failed, 0 skipped"; poweroff -f; }
 must() { "$@" >/tmp/out-$worker 2>&1 || fail "$* fails: $(cat /tmp/out-$worker)"; }
 # changed KIND NAME STATE WORD COMMAND...: runs it between two records.
 changed() {
@@ -24,11 +24,11 @@ changed() {
 }
 for module in /modules/power/*.ko; do insmod "$module"; done
 wait_for 20 test -b /dev/vda || fail "no disk"
-mkdir -p /disk /run/berth /run/registry
-mount -t ext4 /dev/vda /disk || fail "the disk cannot be mounted"
+mkdir -p /mnt /run/berth /run/registry
+mount -t ext4 /dev/vda /mnt || fail "the disk cannot be mounted"
 docker-registry serve /root/flushes/registry.yml >/run/registry/log 2>&1 &
 export BERTH_ADDRESS=/run/berth/berth.sock BERTH_NAMESPACE=flushes
-berthd --root /disk/root --state /run/berth --address $BERTH_ADDRESS >/disk/log 2>&1 &
+berthd --root /mnt/root --state /run/berth --address $BERTH_ADDRESS >/mnt/log 2>&1 &
 wait_for 60 berth version || fail "berthd does not start"
 wait_for 60 wget -q -O /dev/null http://127.0.0.1:5000/v2/ || fail "the registry does not start: $(cat /run/registry/log)"
 read -r chain </root/flushes/chain
@@ -66,7 +66,9 @@ while [ $round -lt "$rounds" ]; do
   changed image one:latest absent - berth rmi --sync one:latest
   changed image 127.0.0.1:5000/one:r$round present "$(cat /root/flushes/one.id)" berth pull -q --plain-http 127.0.0.1:5000/one:r$round
   changed image two:latest absent - berth rmi two:latest
-  changed container c$round present - berth create --name c$round 127.0.0.1:5000/one:r$round sh -c "echo $round >/file"
+  # The image's files of that directory are copied into the volume.
+  changed volume v$round present - berth volume create v$round
+  changed container c$round present - berth create --name c$round -v v$round:/data0 127.0.0.1:5000/one:r$round sh -c "echo $round; echo $round >/file"
   must berth start -a c$round
   head -c 300000 /dev/urandom >/tmp/blob
   blob=sha256:$(sha256sum /tmp/blob | cut -d' ' -f1)
@@ -79,6 +81,7 @@ while [ $round -lt "$rounds" ]; do
     old=$((round - 1))
     changed blob "$last" absent - berth content rm "$last"
     changed container c$old absent - berth rm c$old
+    changed volume v$old absent - berth volume rm v$old
     changed snapshot base$old absent - berth snapshot rm base$old
     changed image 127.0.0.1:5000/two:r$old absent - berth rmi --sync 127.0.0.1:5000/two:r$old
   fi
@@ -96,5 +99,5 @@ sleep 2
 sync
 mark tick - -
 # The log of the writes ends with its last flush.
-umount /disk 2>/dev/null || sync
+umount /mnt 2>/dev/null || sync
 echo "1 passed, 0 failed, 0 skipped"
