@@ -165,10 +165,10 @@ def count_of(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory")
-    parser.add_argument("--cuts", type=count_of, default=6, help="how many flushes, or all")
+    parser.add_argument("--cuts", type=count_of, default=5, help="how many flushes, or all")
     parser.add_argument("--variants", type=int, default=1, help="after each, of what may stand until the next")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--lying", type=int, default=4, help="cuts of a disk that lies, of which one must be found")
+    parser.add_argument("--lying", type=int, default=3, help="cuts of a disk that lies, of which one must be found")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="cuts that are looked at side by side")
     options = parser.parse_args()
     if not os.environ.get("BERTH_FLUSHES_UNSHARED"):

@@ -76,6 +76,11 @@ class StoreCheck:
     def listing(self, *command):
         return json.loads(self.berth(*command, "--format", "json").stdout or "[]")
 
+    def image_lines(self):
+        """"NAME ID" of each image."""
+        lines = self.berth("image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").stdout.split("\n")
+        return [line for line in lines if line]
+
     def rows(self, query, *arguments):
         database = sqlite3.connect("file:%s/root/metadata.db?mode=ro" % self.mount_point, uri=True, timeout=30)
         try:
@@ -119,7 +124,7 @@ class StoreCheck:
         report.layers = result.stdout.count("ok       layer ")
 
     def compare_with_promises(self, holds, doubt, report):
-        images = dict(line.split(" ", 1) for line in self.berth("image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").stdout.split("\n") if line)
+        images = dict(line.split(" ", 1) for line in self.image_lines())
         found = {
             "image": images,
             "container": {name: "-" for name in self.berth("ps", "-a", "--format", "{{.Names}}").stdout.split()},
@@ -214,8 +219,7 @@ class StoreCheck:
         for name, identity in self.expected["images"].items():
             reference = "%s/%s:again" % (self.registry, name)
             self.berth("pull", "-q", "--plain-http", reference)
-            listed = self.berth("image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").stdout.split("\n")
-            if "%s %s" % (reference, identity) not in listed:
+            if "%s %s" % (reference, identity) not in self.image_lines():
                 raise Broken("%s was pulled again, and is not what it was" % name)
 
     def use_and_remove(self):
