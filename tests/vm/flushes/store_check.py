@@ -5,6 +5,7 @@ all blobs and layers; are images complete, and of the files that their layers we
 to be gone; do containers start, with whole files and volumes; does a pull go on where one was cut; does an image run; can all of it be removed, and is
 nothing left then. Owned by one worker of the replay, in a mount namespace of its own: the disk stands where it stood in the guest.
 """
+import fcntl
 import hashlib
 import json
 import os
@@ -206,13 +207,17 @@ class StoreCheck:
             self.compare_files("volume " + name, directory, self.expected["volume"], report)
 
     def start_containers(self):
-        """Every container that is there runs once more, with the files that it is given."""
-        for container in self.berth("ps", "-aq", "--no-trunc").stdout.split():
-            self.berth("start", "-a", container)
-            self.berth("logs", container)
-            for name in ("hosts", "hostname"):
-                if not os.path.getsize("%s/root/containers/%s/%s/%s" % (self.mount_point, NAMESPACE, container, name)):
-                    raise Broken("container %s runs with an empty /etc/%s" % (container, name))
+        """Every container that is there runs once more, with the files that it is given, and goes."""
+        # The other workers' disks hold the same ones, and the host has one control group for an id.
+        with open(os.path.dirname(self.directory) + "/lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for container in self.berth("ps", "-aq", "--no-trunc").stdout.split():
+                self.berth("start", "-a", container)
+                self.berth("logs", container)
+                for name in ("hosts", "hostname"):
+                    if not os.path.getsize("%s/root/containers/%s/%s/%s" % (self.mount_point, NAMESPACE, container, name)):
+                        raise Broken("container %s runs with an empty /etc/%s" % (container, name))
+                self.berth("rm", "-f", container)
 
     def pull_again(self):
         """What a cut left of a download, or of a layer half unpacked, must not be in the way of the next."""
@@ -224,8 +229,6 @@ class StoreCheck:
 
     def use_and_remove(self):
         names = self.berth("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
-        for container in self.berth("ps", "-aq").stdout.split():
-            self.berth("rm", "-f", container)
         for volume in self.berth("volume", "ls", "-q").stdout.split():
             self.berth("volume", "rm", volume)
         out = self.berth("run", "--rm", names[0], "echo", "alive").stdout.strip()
