@@ -36,14 +36,11 @@ def choose(flushes, entry_count, count, variants, seed, first=0):
     return cuts
 
 
-def lying(flushes, count, lag, seed):
-    """Cuts of a disk that says flushed when it is not: of what came between the last `lag` flushes nothing is there, or what the seed keeps."""
+def lying(flushes, told, count, seed):
+    """Cuts of a disk that says flushed when it is not. `told`: (begin, end) entries of what was told to be done; nothing since its beginning is there."""
     source = random.Random(seed)
-    positions = list(range(lag, len(flushes)))
-    if count < len(positions):
-        positions = sorted(source.sample(positions, count))
-    return [Cut(flushes[position - lag] + 1, flushes[position] + 1, source.randrange(1 << 30) if number % 2 else None)
-            for number, position in enumerate(positions)]
+    chosen = source.sample(told, min(count, len(told)))
+    return sorted((Cut(max([flush + 1 for flush in flushes if flush < begin], default=0), end + 1) for begin, end in chosen), key=lambda cut: cut.kept)
 
 
 def choice(cut, entries):

@@ -63,3 +63,15 @@ def promises(records, end):
                 holds.pop(key, None)
                 doubt.add(key)
     return holds, doubt
+
+
+def told_at_once(records):
+    """(begin, done) entries of what was promised to be on the disk when it was told."""
+    begun, told = {}, []
+    for record in records:
+        key = (record.kind, record.name)
+        if record.verb == "begin":
+            begun[key] = record.index
+        elif record.verb == "done" and record.kind not in DELAYED:
+            told.append((begun[key], record.index))
+    return told

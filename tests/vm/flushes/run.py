@@ -31,7 +31,6 @@ import registries  # noqa: E402
 import store_check  # noqa: E402
 import write_log  # noqa: E402
 
-LAG = 40
 CLONE_NEWNS = 0x20000
 
 
@@ -146,7 +145,7 @@ def replay(options, scratch, registry):
     missed = []
     for what, plan, damage in (
             ("a blob of zeros", [cuts.Cut(flushes[-1] + 1, flushes[-1] + 1)], zero_a_blob),
-            ("a disk that lies", cuts.lying(flushes, options.lying, LAG, options.seed), lambda mount_point: None)):
+            ("a disk that lies", cuts.lying(flushes, ledger.told_at_once(records), options.lying, options.seed), lambda mount_point: None)):
         found = [complaint for _, _, complaint in in_workers(options, scratch, registry.host, plan, damage) if complaint]
         print("%s: %d of %d found%s" % (what, len(found), len(plan), ", as: %s" % found[0].split("\n")[0] if found else ""), flush=True)
         if plan and not found:
@@ -168,7 +167,7 @@ def main():
     parser.add_argument("--cuts", type=count_of, default=5, help="how many flushes, or all")
     parser.add_argument("--variants", type=int, default=1, help="after each, of what may stand until the next")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--lying", type=int, default=3, help="cuts of a disk that lies, of which one must be found")
+    parser.add_argument("--lying", type=int, default=3, help="cuts of a disk that says flushed when it is not, of which one must be found")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="cuts that are looked at side by side")
     options = parser.parse_args()
     if not os.environ.get("BERTH_FLUSHES_UNSHARED"):

@@ -57,9 +57,10 @@ class CutsTest(unittest.TestCase):
     def test_nothing_beyond_the_flush_without_a_seed(self):
         self.assertEqual(cuts.choice(cuts.Cut(0, 4), [entry(512)] * 4), [])
 
-    def test_a_lying_disk_lags(self):
-        for cut in cuts.lying([1, 3, 5, 7, 9], count=9, lag=2, seed=1):
-            self.assertEqual(cut.end - cut.kept, 4)
+    def test_a_lying_disk_has_nothing_of_what_was_told(self):
+        lost = cuts.lying([1, 3, 5, 7, 9], [(0, 2), (4, 6), (8, 10)], count=5, seed=1)
+        self.assertEqual([(cut.kept, cut.end, cut.seed) for cut in lost], [(0, 3, None), (4, 7, None), (8, 11, None)])
+        self.assertEqual(len(cuts.lying([1], [(0, 2), (4, 6)], count=1, seed=1)), 1)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ class LedgerTest(LogFile):
         self.assertIn(("container", "c"), holds)
         self.assertEqual(doubt, set())
 
+    def test_what_is_told_at_once(self):
+        told = records("1 begin image a", "2 begin container c", "3 done container c present -", "4 done image a present x", "5 tick - -")
+        self.assertEqual(ledger.told_at_once(told), [(0, 30)])
+
     def test_what_is_no_record_is_refused(self):
         for line in ("1 done image", "1 made image a", "1 done image a perhaps -", "now begin image a"):
             with self.assertRaises(ValueError):
