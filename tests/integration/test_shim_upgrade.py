@@ -223,5 +223,27 @@ class ForeignShimUpgradeTest(BerthTest):
         self.assertEqual(self.daemon.tasks()["foreign"][1], "RUNNING")
 
 
+@unittest.skipUnless(shutil.which("runc"), "runc is not installed")
+@unittest.skipIf(STOCK, "containerd's shims cannot be upgraded")
+class OtherRuntimeUpgradeTest(BerthTest):
+    """A container that the shim drives through another runtime's command line: runc, under a name that is not its own."""
+
+    def test_its_shim_is_upgraded_as_well(self):
+        program = self.daemon.dir + "/other-runtime"
+        os.symlink(os.path.realpath(shutil.which("runc")), program)
+        self.ctr("run", "-d", "--runc-binary", program, BUSYBOX, "other", "sh", "-c", "while ! [ -e /go ]; do sleep 0.05; done; exit 9")
+        pid = self.daemon.tasks()["other"][0]
+        for _ in range(2):
+            wait_for(lambda: self.daemon.berth("shim", "upgrade", "other", check=False).returncode == 0, 30)
+        self.assertEqual(self.out("tasks", "exec", "--exec-id", "e", "other", "echo", "here"), "here\n")
+        self.ctr("tasks", "pause", "other")
+        wait_for(lambda: self.daemon.berth("shim", "upgrade", "other", check=False).returncode == 0, 30)
+        self.assertEqual(self.daemon.tasks()["other"], (pid, "PAUSED"))
+        self.ctr("tasks", "resume", "other")
+        self.ctr("tasks", "exec", "--exec-id", "g", "other", "touch", "/go")
+        wait_for(lambda: self.daemon.tasks()["other"][1] == "STOPPED", 30)
+        self.assertIn("exit code 9", self.ctr("tasks", "rm", "other").stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
