@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/os/prefault.h"
 #include "shim/init/descriptors.h"
 #include "shim/init/raw_open.h"
 #include "shim/init/sibling.h"
@@ -83,15 +84,18 @@ int OpenHostProc() { return RawOpen("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC); 
 }  // namespace
 
 void RunExec(ExecPlan& plan) {
+  if (!plan.shares_memory) PrefaultProgram();
   KeepOnlyThePlans(plan);
   ResetSignals();
   Reporter report(plan.control);
+  if (plan.shares_memory) report.Send(ReportKind::kBorn);
   const int proc = OpenHostProc();
   Join(report, plan, plan.namespaces);
   BecomeExec(report, plan, proc);
 }
 
 void RunExecAssistant(ExecPlan& plan) {
+  PrefaultProgram();
   KeepOnlyThePlans(plan);
   ResetSignals();
   Reporter report(plan.control);

@@ -1,7 +1,7 @@
 // What an exec does between clone3 and its program: join the container, become the process.
 //
-// ExecPlan is made by the parent before the clone and only read here. Thread-hostile: does not
-// return.
+// ExecPlan is made by the parent before the clone and is the child's from then on. Nothing here
+// allocates or takes a lock. Thread-hostile: does not return.
 #ifndef BERTH_SHIM_INIT_EXEC_MAIN_H_
 #define BERTH_SHIM_INIT_EXEC_MAIN_H_
 
@@ -15,6 +15,8 @@ struct ExecPlan {
   int init_pidfd = -1;  // whose namespaces to join
   int namespaces = 0;   // CLONE_NEW* that init does not share with us, without pid
   bool user_namespace = false;
+  bool shares_memory =
+      false;  // the child was not given a copy: it says kBorn, and allocates nothing
 };
 
 // In the container's pid namespace already.

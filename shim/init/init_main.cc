@@ -15,6 +15,7 @@
 
 #include <cstring>
 
+#include "base/os/prefault.h"
 #include "shim/init/child_hooks.h"
 #include "shim/init/container_setup.h"
 #include "shim/init/descriptors.h"
@@ -307,6 +308,7 @@ constexpr char kJoinedRoot[] = "become the joined user namespace's root";
 }  // namespace
 
 void RunInit(InitPlan& plan) {
+  PrefaultProgram();
   KeepOnlyThePlans(plan);
   ResetSignals();
   Reporter report(plan.control);
@@ -327,6 +329,7 @@ void RunInit(InitPlan& plan) {
 }
 
 void RunAssistant(InitPlan& plan) {
+  PrefaultProgram();
   KeepOnlyThePlans(plan);
   ResetSignals();
   Reporter report(plan.control);

@@ -65,6 +65,56 @@ bool IsNullDevice(const struct stat& info) {
   return S_ISCHR(info.st_mode) && info.st_rdev == ::makedev(1, 3);
 }
 
+// Lines of a file without stdio, which allocates. A longer line is cut into several.
+class LineReader {
+ public:
+  explicit LineReader(int fd) : fd_(fd) {}
+  // Terminated by a NUL instead of its newline, valid until the next call; null at the end.
+  char* Next() {
+    while (true) {
+      char* line = text_ + begin_;
+      auto* newline = static_cast<char*>(::memchr(line, '\n', end_ - begin_));
+      if (newline != nullptr) {
+        *newline = '\0';
+        begin_ = static_cast<size_t>(newline - text_) + 1;
+        return line;
+      }
+      ::memmove(text_, line, end_ - begin_);
+      end_ -= begin_;
+      begin_ = 0;
+      const ssize_t got = end_ < kMaxLine ? ::read(fd_, text_ + end_, kMaxLine - end_) : ssize_t{0};
+      if (got < 0 && errno == EINTR) continue;
+      if (got > 0) {
+        end_ += static_cast<size_t>(got);
+        continue;
+      }
+      if (end_ == 0) return nullptr;
+      text_[end_] = '\0';
+      end_ = 0;
+      return text_;
+    }
+  }
+
+ private:
+  static constexpr size_t kMaxLine = 1023;
+  const int fd_;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  char text_[kMaxLine + 1];
+};
+
+// The home directory in a line of passwd(5), name:password:uid:gid:comment:home:shell, if it is
+// of `uid` and has one; else null.
+const char* HomeInEntry(char* line, uid_t uid) {
+  char* at = line;
+  char* fields[7] = {};
+  for (char*& field : fields) field = ::strsep(&at, ":");
+  if (fields[2] == nullptr || fields[5] == nullptr || fields[5][0] == '\0') return nullptr;
+  char* end = nullptr;
+  const bool is_number = ::strtoul(fields[2], &end, 10) == uid && *end == '\0' && end != fields[2];
+  return is_number ? fields[5] : nullptr;
+}
+
 // On a kernel that has it and was started without it, its files are there all the same.
 bool AppArmorRuns() {
   const int file = RawOpen("/sys/module/apparmor/parameters/enabled", O_RDONLY | O_CLOEXEC);
@@ -243,26 +293,16 @@ void ProcessBuilder::SetHome(int root) {
   ::snprintf(home_, sizeof(home_), "HOME=/");
   const int fd = rootfs::OpenInside(root, "/etc/passwd", O_RDONLY | O_NONBLOCK);
   struct stat info;
-  FILE* file =
-      fd >= 0 && ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? ::fdopen(fd, "r") : nullptr;
-  char line[1024];
-  while (file != nullptr && ::fgets(line, sizeof(line), file) != nullptr) {
-    // name:password:uid:gid:comment:home:shell
-    char* at = line;
-    char* fields[7] = {};
-    for (char*& field : fields) field = ::strsep(&at, ":");
-    if (fields[2] == nullptr || fields[5] == nullptr || fields[5][0] == '\0') continue;
-    char* end = nullptr;
-    if (::strtoul(fields[2], &end, 10) != setup_.process->uid || *end != '\0' || end == fields[2])
-      continue;
-    ::snprintf(home_, sizeof(home_), "HOME=%s", fields[5]);
-    break;
+  if (fd >= 0 && ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
+    LineReader lines(fd);
+    while (char* line = lines.Next()) {
+      if (const char* home = HomeInEntry(line, setup_.process->uid)) {
+        ::snprintf(home_, sizeof(home_), "HOME=%s", home);
+        break;
+      }
+    }
   }
-  if (file != nullptr) {
-    ::fclose(file);
-  } else if (fd >= 0) {
-    ::close(fd);
-  }
+  if (fd >= 0) ::close(fd);
   // Bind left room for one more.
   for (char*& variable : setup_.environment) {
     if (variable != nullptr && ::strncmp(variable, "HOME=", 5) == 0) {
@@ -320,6 +360,9 @@ void ProcessBuilder::SetIdentity() {
                        ::strerrorname_np(error),
                        error == EINVAL ? ": no $.linux.uidMappings holds it" : "");
   }
+  // A change of user may have made us dumpable (fs.suid_dumpable, proc(5)), and with us whoever
+  // shares our memory.
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   ::umask(process.umask.value_or(kDefaultUmask));
 }
 

@@ -5,6 +5,7 @@
 //                                    <-- kInitPid     only from an assistant: of a user namespace,
 //                                                    or of who is not root of the host
 //   maps written
+//                                    <-- kBorn        only from an exec that shares our memory
 //   kMapped ------------------------------------->   only with a user namespace; before all
 //                                                    else for who is not root of the host
 //   cgroup made, pid placed, seccomp compiled
@@ -69,7 +70,8 @@ enum class ReportKind : uint8_t {
   kMountsDone,
   kReady,
   kExecuting,
-  kSeccompListener
+  kSeccompListener,
+  kBorn,  // from an exec that shares the parent's memory, first of all
 };
 
 inline constexpr int kMaxTimings = static_cast<int>(Step::kCount) + 4;

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "base/os/fd_factories.h"
+#include "base/os/prefault.h"
 #include "base/status/check.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
@@ -35,7 +36,11 @@ absl::StatusOr<Cloned> CloneChild(uint64_t flags, BorrowedFd cgroup) {
   if (pid < 0) return ErrnoStatus(errno, "clone3");
   Cloned cloned;
   cloned.pid = static_cast<pid_t>(pid);
-  if (pid > 0) cloned.pidfd.Reset(pidfd);
+  if (pid > 0) {
+    cloned.pidfd.Reset(pidfd);
+    // Both sides share every page now; we shall write to most of ours.
+    PrefaultHeapAndStack();
+  }
   return cloned;
 }
 

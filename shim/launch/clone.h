@@ -1,6 +1,7 @@
 // clone3(2), the one place where this program makes copies of itself.
 //
-// Requires one thread: the child goes on in a copy of the address space with a consistent heap.
+// Requires that no other thread allocates or holds a lock: the child goes on in a copy of the
+// address space with a consistent heap.
 // Thread-hostile. Used by shim/launch, and by shim/service for the writer of a log.
 #ifndef BERTH_SHIM_LAUNCH_CLONE_H_
 #define BERTH_SHIM_LAUNCH_CLONE_H_

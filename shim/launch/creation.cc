@@ -455,6 +455,7 @@ void Creation::OnReport(ReceivedReport& received) {
       return OnMountsDone();
     case init::ReportKind::kReady:
       return OnReady(received);
+    case init::ReportKind::kBorn:  // only an exec says it
     case init::ReportKind::kExecuting:
     case init::ReportKind::kSeccompListener:
       return Fail(absl::InternalError("init went on before it was told to"));

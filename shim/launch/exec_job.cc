@@ -1,6 +1,7 @@
 #include "shim/launch/exec_job.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -10,8 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
+#include "base/os/file_io.h"
 #include "base/status/status_macros.h"
-#include "shim/init/exec_main.h"
 #include "shim/launch/clone.h"
 #include "shim/launch/rootless.h"
 #include "shim/spec/parse.h"
@@ -19,14 +20,41 @@
 namespace berth::launch {
 namespace {
 
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+
 constexpr absl::Duration kTimeout = absl::Minutes(1);
+// How long a killed child may still stand on our memory.
+constexpr absl::Duration kLeavePatience = absl::Seconds(1);
+
+// docs/adr/0013-execs-that-share-memory.md says why not always.
+bool MayShareMemory(const ContainerState& state) {
+  // Who is not root of the host needs an assistant; a time namespace takes nobody who shares
+  // memory (setns(2)).
+  if (state.authority != Authority::kHost || (state.namespaces & CLONE_NEWTIME) != 0) return false;
+  // With it the OOM killer kills all who share the memory of any process in the group.
+  if (!state.cgroup.unified().valid()) return true;
+  const absl::StatusOr<std::string> group =
+      ReadFileAt(state.cgroup.unified(), "memory.oom.group", 8);
+  return !group.ok() || group->substr(0, 1) != "1";
+}
 
 }  // namespace
 
 ExecJob::ExecJob(Loop& loop, ContainerState& state, ExecOptions options, Container::ExecDone done)
     : loop_(loop), state_(state), options_(std::move(options)), done_(std::move(done)) {}
 
-ExecJob::~ExecJob() { loop_.Cancel(timer_); }
+ExecJob::~ExecJob() {
+  loop_.Cancel(timer_);
+  if (shared_child_ == nullptr || shared_child_->WaitUntilLeft(absl::ZeroDuration())) return;
+  // Nobody waits for it any more.
+  AdoptChild().IgnoreError();
+  if (process_.pidfd.valid()) {
+    ::syscall(SYS_pidfd_send_signal, process_.pidfd.get(), SIGKILL, nullptr, 0);
+  }
+  if (!shared_child_->WaitUntilLeft(kLeavePatience)) (void)plans_.release();
+}
 
 void ExecJob::Begin() {
   absl::Status status = Launch();
@@ -46,40 +74,61 @@ void ExecJob::Begin() {
 }
 
 absl::Status ExecJob::Launch() {
-  BERTH_ASSIGN_OR_RETURN(spec::ProcessPlan process,
+  spec::ProcessPlan& process = plans_->process;
+  init::ExecPlan& plan = plans_->exec;
+  BERTH_ASSIGN_OR_RETURN(process,
                          spec::ParseProcess(std::move(options_.process_json), state_.warnings));
   if (process.initial_cpus.empty() && process.final_cpus.empty()) {
     process.initial_cpus = state_.exec_initial_cpus;
     process.final_cpus = state_.exec_final_cpus;
   }
   BERTH_ASSIGN_OR_RETURN(SocketPair sockets, MakeSocketPair(SOCK_SEQPACKET));
-  BERTH_ASSIGN_OR_RETURN(const UniqueFd null, OpenFile("/dev/null", O_RDWR));
-  init::ExecPlan plan;
+  BERTH_ASSIGN_OR_RETURN(null_, OpenFile("/dev/null", O_RDWR));
+  control_ = std::move(sockets.second);
   init::Bind(plan.process, process);
   const UniqueFd* const stdio[3] = {&options_.stdio.in, &options_.stdio.out, &options_.stdio.err};
   for (int i = 0; i < 3; ++i) {
-    plan.process.stdio[i] = stdio[i]->valid() ? stdio[i]->get() : null.get();
+    plan.process.stdio[i] = stdio[i]->valid() ? stdio[i]->get() : null_.get();
   }
   for (const UniqueFd& fd : options_.preserved_fds) plan.process.preserved.push_back(fd.get());
   plan.process.seccomp = state_.seccomp.get();
   plan.process.keyring = state_.keyring.empty() ? nullptr : state_.keyring.c_str();
-  plan.control = sockets.second.get();
+  plan.control = control_.get();
   plan.init_pidfd = state_.init_pidfd.get();
   plan.namespaces = state_.namespaces;
   plan.user_namespace = state_.user_namespace;
   plan.process.user_namespace = state_.user_namespace || state_.authority != Authority::kHost;
   oom_score_ = process.oom_score_adj;
-  BERTH_RETURN_IF_ERROR(Clone(plan));
-  sockets.second.Reset();
-  options_.stdio = Stdio();
-  options_.preserved_fds.clear();
+  is_in_cgroup_ = state_.authority == Authority::kHost && state_.cgroup.unified().valid() &&
+                  options_.cgroup_subpaths.empty();
+  const bool is_shared = CloneShared();
+  if (!is_shared) {
+    BERTH_RETURN_IF_ERROR(Clone());
+    control_.Reset();
+    LetGoOfStdio();
+  }
   BERTH_RETURN_IF_ERROR(channel_.Open(
       loop_, std::move(sockets.first), [this](ReceivedReport& report) { OnReport(report); },
       [this] { OnChannelEnd(); }));
-  return assistant_.valid() ? absl::OkStatus() : Place();
+  return is_shared || assistant_.valid() ? absl::OkStatus() : Place();
 }
 
-absl::Status ExecJob::Clone(init::ExecPlan& plan) {
+bool ExecJob::CloneShared() {
+  if (!MayShareMemory(state_)) return false;
+  plans_->exec.shares_memory = true;
+  SharedChild::Options child;
+  child.pid_namespace = state_.init_pidfd;
+  child.cgroup = is_in_cgroup_ ? state_.cgroup.unified() : BorrowedFd(-1);
+  child.entry = [](void* plan) { init::RunExec(*static_cast<init::ExecPlan*>(plan)); };
+  child.argument = &plans_->exec;
+  if (auto started = SharedChild::Start(child, control_); started.ok()) {
+    shared_child_ = *std::move(started);
+  }
+  plans_->exec.shares_memory = shared_child_ != nullptr;
+  return shared_child_ != nullptr;
+}
+
+absl::Status ExecJob::Clone() {
   // Who is not root of the host would not find back from the container's pid namespace.
   if (state_.authority != Authority::kHost) {
     std::optional<OomScoreMoment> score;
@@ -89,18 +138,40 @@ absl::Status ExecJob::Clone(init::ExecPlan& plan) {
       BERTH_RETURN_IF_ERROR(score->status());
     }
     BERTH_ASSIGN_OR_RETURN(Cloned assistant, CloneChild(0, BorrowedFd(-1)));
-    if (assistant.pid == 0) init::RunExecAssistant(plan);
+    if (assistant.pid == 0) init::RunExecAssistant(plans_->exec);
     assistant_ = std::move(assistant.pidfd);
     return absl::OkStatus();
   }
-  is_in_cgroup_ = state_.cgroup.unified().valid() && options_.cgroup_subpaths.empty();
   BERTH_ASSIGN_OR_RETURN(Cloned child, CloneIntoPidNamespace(state_.init_pidfd, 0,
                                                              is_in_cgroup_ ? state_.cgroup.unified()
                                                                            : BorrowedFd(-1)));
-  if (child.pid == 0) init::RunExec(plan);
+  if (child.pid == 0) init::RunExec(plans_->exec);
   process_.pid = child.pid;
   process_.pidfd = std::move(child.pidfd);
   return absl::OkStatus();
+}
+
+void ExecJob::LetGoOfStdio() {
+  null_.Reset();
+  options_.stdio = Stdio();
+  options_.preserved_fds.clear();
+}
+
+absl::Status ExecJob::AdoptChild() {
+  if (process_.pidfd.valid()) return absl::OkStatus();
+  BERTH_ASSIGN_OR_RETURN(Cloned child, shared_child_->Take());
+  process_.pid = child.pid;
+  process_.pidfd = std::move(child.pidfd);
+  return absl::OkStatus();
+}
+
+void ExecJob::OnBorn() {
+  absl::Status status = AdoptChild();
+  if (status.ok()) {
+    LetGoOfStdio();
+    status = Place();
+  }
+  if (!status.ok()) Fail(std::move(status));
 }
 
 absl::Status ExecJob::Place() {
@@ -146,6 +217,8 @@ void ExecJob::OnReport(ReceivedReport& received) {
       return Fail(ToStatus(received.report));
     case init::ReportKind::kInitPid:
       return OnPid(received);
+    case init::ReportKind::kBorn:
+      return OnBorn();
     case init::ReportKind::kReady:
       if (!received.descriptors.empty()) process_.console = std::move(received.descriptors[0]);
       return;
@@ -168,6 +241,9 @@ void ExecJob::OnReport(ReceivedReport& received) {
 void ExecJob::OnChannelEnd() {
   // The socket closes at execve; without the announcement it closed at the process's death.
   if (executing_) return Finish(std::move(process_));
+  if (shared_child_ != nullptr) {
+    if (absl::Status made = AdoptChild(); !made.ok()) return Fail(std::move(made));
+  }
   Fail(absl::FailedPreconditionError(
       absl::StrCat("the process of exec ", options_.exec_id,
                    " was killed during set-up (did the container stop, or run out of memory?)")));
@@ -177,6 +253,7 @@ void ExecJob::Fail(absl::Status status) {
   if (failing_) return;
   failing_ = true;
   failure_ = std::move(status);
+  if (shared_child_ != nullptr) AdoptChild().IgnoreError();
   channel_.Close();
   loop_.Cancel(timer_);
   timer_ = TimerId::kNone;

@@ -12,6 +12,7 @@
 #include "shim/init/exec_main.h"
 #include "shim/launch/container_state.h"
 #include "shim/launch/report_channel.h"
+#include "shim/launch/shared_child.h"
 
 namespace berth::launch {
 
@@ -24,7 +25,14 @@ class ExecJob {
 
  private:
   absl::Status Launch();
-  absl::Status Clone(init::ExecPlan& plan);
+  absl::Status Clone();
+  // Makes the child share our memory, where that can be; false: nothing happened.
+  bool CloneShared();
+  // Takes the child over from its maker. Errors: why there is none.
+  absl::Status AdoptChild();
+  void OnBorn();
+  // It has its copies.
+  void LetGoOfStdio();
   absl::Status Place();
   void OnPid(ReceivedReport& received);
   void OnReport(ReceivedReport& received);
@@ -35,6 +43,15 @@ class ExecJob {
   Loop& loop_;
   ContainerState& state_;
   ExecOptions options_;
+  // What a child that shares our memory uses until it executes.
+  struct Plans {
+    spec::ProcessPlan process;
+    init::ExecPlan exec;
+  };
+  std::unique_ptr<Plans> plans_ = std::make_unique<Plans>();
+  UniqueFd null_;
+  UniqueFd control_;  // the child's end
+  std::unique_ptr<SharedChild> shared_child_;
   Container::ExecDone done_;
   ReportChannel channel_;
   ExecProcess process_;

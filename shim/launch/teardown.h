@@ -7,8 +7,13 @@
 #ifndef BERTH_SHIM_LAUNCH_TEARDOWN_H_
 #define BERTH_SHIM_LAUNCH_TEARDOWN_H_
 
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/loop/loop.h"
 #include "base/os/unique_fd.h"
 #include "shim/launch/container_state.h"
@@ -28,6 +33,9 @@ class Teardown {
  private:
   void RemoveCgroup();
   void DropRootfs();
+  // Closes our root; the pidfd of the child that holds the last copy.
+  absl::StatusOr<UniqueFd> StartDropper();
+  absl::StatusOr<UniqueFd> StartLeanDropper();
   void OnRootfsDropped();
   void RunPoststop();
   void Finish(absl::Status status);
@@ -39,6 +47,12 @@ class Teardown {
   TimerId timer_ = TimerId::kNone;
   absl::Duration wait_ = absl::ZeroDuration();
   absl::Duration waited_ = absl::ZeroDuration();
+  // What a dropper that shares our memory stands on. From allocation to its end.
+  struct DropperMemory {
+    std::atomic<int32_t> ours_is_closed = 0;  // a futex
+    alignas(16) char stack[2048];
+  };
+  std::unique_ptr<DropperMemory> dropper_memory_;
   UniqueFd dropper_;
   FdWatch dropper_watch_;
 };

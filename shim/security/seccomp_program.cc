@@ -71,9 +71,8 @@ int LoadedProgram::Read(int fd) {
   if (::memcmp(header_.magic, kMagic, sizeof(kMagic)) != 0 || header_.count > BPF_MAXINSNS) {
     return EINVAL;
   }
-  filter_.resize(header_.count);
   const ssize_t size = static_cast<ssize_t>(header_.count * sizeof(struct sock_filter));
-  return ::pread(fd, filter_.data(), static_cast<size_t>(size), sizeof(header_)) == size ? 0 : EIO;
+  return ::pread(fd, filter_, static_cast<size_t>(size), sizeof(header_)) == size ? 0 : EIO;
 }
 
 bool LoadedProgram::notifies() const {
@@ -82,8 +81,8 @@ bool LoadedProgram::notifies() const {
 
 int LoadedProgram::Load(int* listener) const {
   struct sock_fprog program;
-  program.len = static_cast<unsigned short>(filter_.size());
-  program.filter = const_cast<struct sock_filter*>(filter_.data());
+  program.len = static_cast<unsigned short>(header_.count);
+  program.filter = const_cast<struct sock_filter*>(filter_);
   *listener = -1;
   uint32_t flags = header_.flags;
   // With a listener, a failed thread sync must be told apart from the listener's descriptor.

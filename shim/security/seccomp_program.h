@@ -42,8 +42,8 @@ absl::Status StoreSeccomp(const std::string& directory, const std::string& name,
                           BorrowedFd compiled);
 
 // Loads the program read from `fd` into this process. For the child after clone3: returns an errno,
-// 0 when loaded; `listener` gets the notify descriptor, or -1. ReadProgram first, while more system
-// calls are allowed than the filter may leave.
+// 0 when loaded; `listener` gets the notify descriptor, or -1. Read first, while more system calls
+// are allowed than the filter may leave. Allocates nothing.
 class LoadedProgram {
  public:
   // Errors: errno. Requires: `fd` at its start; the buffer lives until Load.
@@ -53,7 +53,7 @@ class LoadedProgram {
 
  private:
   SeccompHeader header_ = {};
-  std::vector<struct sock_filter> filter_;
+  struct sock_filter filter_[BPF_MAXINSNS];  // in place: a child that shares memory may not allocate
 };
 
 }  // namespace berth::security

@@ -23,6 +23,7 @@
 #include "base/loop/loop.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
+#include "base/os/prefault.h"
 #include "base/os/process_identity.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
@@ -195,7 +196,8 @@ absl::Status RunServe(const Arguments& arguments) {
   Shim shim(*loop, arguments, bundle, daemon, SeccompCacheDirectory(), self, std::move(journal));
   if (!raised.ok()) shim.log.Warning(absl::StrCat("OOM score, ignoring: ", raised.message()));
   BERTH_RETURN_IF_ERROR(shim.server.AddListener(std::move(listener)));
-  ::malloc_trim(0);
+  // A task is created next. What it left unused goes back afterwards.
+  PrefaultHeapAndStack();
   return loop->Run();
 }
 

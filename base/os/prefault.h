@@ -1,0 +1,25 @@
+// Pages that will be needed for sure, taken into the page tables in one call.
+//
+// A process begins with none of its program's pages mapped, and so does the child of a clone, whose
+// page tables leave out what a file holds; its heap and stack are the parent's, and both sides take
+// a fault at the first write to each page. These are some hundred and fifty faults in a shim's
+// life, and in a virtual machine each of them costs tens of microseconds: more than all of its
+// system calls. A kernel that cannot (MADV_POPULATE_READ and _WRITE, Linux 5.14, madvise(2)) leaves
+// it at the faults.
+//
+// For small programs with one thread that allocates: what is mapped is all of it, needed or not.
+#ifndef BERTH_BASE_OS_PREFAULT_H_
+#define BERTH_BASE_OS_PREFAULT_H_
+
+namespace berth {
+
+// Code and constants. Allocates nothing and writes nothing: also for code after clone3.
+void PrefaultProgram();
+
+// The heap that malloc has of the kernel, and what the stack usually grows by, for writing: their
+// pages become this process's own.
+void PrefaultHeapAndStack();
+
+}  // namespace berth
+
+#endif  // BERTH_BASE_OS_PREFAULT_H_
