@@ -16,13 +16,15 @@ namespace berth::init {
 
 namespace {
 
-void KeepOnlyThePlans(const ExecPlan& plan) {
+// Those of the plan, and `extra`.
+void CloseOthers(const ExecPlan& plan, int extra) {
   constexpr size_t kMax = 64;
   int keep[kMax];
   size_t count = 0;
   keep[count++] = plan.control;
   keep[count++] = plan.init_pidfd;
   keep[count++] = plan.process.seccomp;
+  keep[count++] = extra;
   for (int fd : plan.process.stdio) keep[count++] = fd;
   for (int fd : plan.process.preserved) {
     if (count < kMax) keep[count++] = fd;
@@ -83,9 +85,11 @@ int OpenHostProc() { return RawOpen("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC); 
 
 }  // namespace
 
+void KeepOnlyThePlans(const ExecPlan& plan) { CloseOthers(plan, plan.cgroup); }
+
 void RunExec(ExecPlan& plan) {
   if (!plan.shares_memory) PrefaultProgram();
-  KeepOnlyThePlans(plan);
+  CloseOthers(plan, -1);
   ResetSignals();
   Reporter report(plan.control);
   if (plan.shares_memory) report.Send(ReportKind::kBorn);
@@ -96,7 +100,7 @@ void RunExec(ExecPlan& plan) {
 
 void RunExecAssistant(ExecPlan& plan) {
   PrefaultProgram();
-  KeepOnlyThePlans(plan);
+  CloseOthers(plan, -1);
   ResetSignals();
   Reporter report(plan.control);
   const int proc = OpenHostProc();

@@ -13,11 +13,15 @@ struct ExecPlan {
   ProcessSetup process;
   int control = -1;
   int init_pidfd = -1;  // whose namespaces to join
+  int cgroup = -1;      // into which the child is cloned; of no use to the child
   int namespaces = 0;   // CLONE_NEW* that init does not share with us, without pid
   bool user_namespace = false;
   bool shares_memory =
       false;  // the child was not given a copy: it says kBorn, and allocates nothing
 };
+
+// Closes every other descriptor. For a helper that is to make the child.
+void KeepOnlyThePlans(const ExecPlan& plan);
 
 // In the container's pid namespace already.
 [[noreturn]] void RunExec(ExecPlan& plan);

@@ -120,9 +120,13 @@ bool ExecJob::CloneShared() {
   child.pid_namespace = state_.init_pidfd;
   child.cgroup = is_in_cgroup_ ? state_.cgroup.unified() : BorrowedFd(-1);
   child.entry = [](void* plan) { init::RunExec(*static_cast<init::ExecPlan*>(plan)); };
+  child.let_go = [](void* plan) { init::KeepOnlyThePlans(*static_cast<init::ExecPlan*>(plan)); };
   child.argument = &plans_->exec;
-  if (auto started = SharedChild::Start(child, control_); started.ok()) {
+  child.control = control_;
+  plans_->exec.cgroup = child.cgroup.get();
+  if (auto started = SharedChild::Start(child); started.ok()) {
     shared_child_ = *std::move(started);
+    control_.Reset();
   }
   plans_->exec.shares_memory = shared_child_ != nullptr;
   return shared_child_ != nullptr;

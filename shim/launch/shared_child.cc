@@ -64,8 +64,8 @@ char* CopyThreadStorage(char* storage) {
 
 }  // namespace
 
-// What we, the helper, the child and the kernel share. The kernel stores pid and pidfd before the
-// child runs.
+// What we, the helper, the child and the kernel share. The kernel stores the pid before the child
+// runs.
 struct SharedChild::Ground {
   ~Ground() {
     if (memory != nullptr) ::munmap(memory, kMemory);
@@ -77,11 +77,9 @@ struct SharedChild::Ground {
 
   char* memory = nullptr;
   Options options;
-  int control = -1;
   bool joined_namespace = false;
   int failed_errno = 0;
   int32_t pid = 0;
-  int32_t pidfd = -1;
   std::atomic<bool> left = false;  // set before `control` is closed
 };
 
@@ -93,8 +91,7 @@ void SharedChild::Ground::MakeChild() {
     return;
   }
   clone_args arguments = {};
-  arguments.flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_PIDFD | CLONE_PARENT_SETTID;
-  arguments.pidfd = reinterpret_cast<uintptr_t>(&pidfd);
+  arguments.flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_PARENT_SETTID;
   arguments.parent_tid = reinterpret_cast<uintptr_t>(&pid);
   arguments.stack = reinterpret_cast<uintptr_t>(child_stack());
   arguments.stack_size = kChildStack;
@@ -108,8 +105,7 @@ void SharedChild::Ground::MakeChild() {
 
 SharedChild::SharedChild(std::unique_ptr<Ground> ground) : ground_(std::move(ground)) {}
 
-absl::StatusOr<std::unique_ptr<SharedChild>> SharedChild::Start(const Options& options,
-                                                                UniqueFd& control) {
+absl::StatusOr<std::unique_ptr<SharedChild>> SharedChild::Start(const Options& options) {
   if (!kCanShareMemory) return absl::UnimplementedError("no clone with a stack of its own here");
   auto ground = std::make_unique<Ground>();
   void* memory = ::mmap(nullptr, kMemory, PROT_READ | PROT_WRITE,
@@ -127,10 +123,9 @@ absl::StatusOr<std::unique_ptr<SharedChild>> SharedChild::Start(const Options& o
   char* thread_pointer = CopyThreadStorage(ground->storage());
   if (thread_pointer == nullptr) return absl::UnimplementedError("much thread-local storage");
   ground->options = options;
-  ground->control = control.get();
   int helper = -1;
   clone_args arguments = {};
-  arguments.flags = CLONE_VM | CLONE_FILES | CLONE_SETTLS | CLONE_PIDFD;
+  arguments.flags = CLONE_VM | CLONE_SETTLS | CLONE_PIDFD;
   arguments.pidfd = reinterpret_cast<uintptr_t>(&helper);
   arguments.exit_signal = SIGCHLD;
   arguments.stack = reinterpret_cast<uintptr_t>(ground->helper_stack());
@@ -138,15 +133,15 @@ absl::StatusOr<std::unique_ptr<SharedChild>> SharedChild::Start(const Options& o
   arguments.tls = reinterpret_cast<uintptr_t>(thread_pointer);
   const auto run = [](void* raw) {
     auto& ground = *static_cast<Ground*>(raw);
+    const int control = ground.options.control.get();
+    ground.options.let_go(ground.options.argument);
     ground.MakeChild();
-    const int control = ground.control;
     ground.left = true;
-    ::close(control);
+    RawCall(SYS_close, control);
     while (true) RawCall(SYS_exit_group, 0);
   };
   const long pid = RawClone(arguments, run, ground.get());
   if (pid < 0) return ErrnoStatus(static_cast<int>(-pid), "clone3");
-  (void)control.Release();
   auto child = std::unique_ptr<SharedChild>(new SharedChild(std::move(ground)));
   child->helper_.Reset(helper);
   return child;
@@ -171,7 +166,9 @@ absl::StatusOr<Cloned> SharedChild::Take() {
   Cloned cloned;
   cloned.pid = __atomic_load_n(&ground_->pid, __ATOMIC_ACQUIRE);
   if (cloned.pid > 0) {
-    cloned.pidfd.Reset(std::exchange(ground_->pidfd, -1));
+    // Ours to reap, so the number is its own until then.
+    cloned.pidfd.Reset(static_cast<int>(::syscall(SYS_pidfd_open, cloned.pid, 0)));
+    if (!cloned.pidfd.valid()) return ErrnoStatus(errno, "pidfd_open");
     return cloned;
   }
   if (!left) return absl::UnavailableError("the child is still being made");

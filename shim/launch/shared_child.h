@@ -4,8 +4,8 @@
 // next, and gives the child none of our text: together more than half of an exec's set-up. With
 // CLONE_VM and CLONE_VFORK (clone(2)) nothing of that happens, but whoever calls stands still until
 // the child has executed or ended. So a helper calls: a process of a few instructions, which shares
-// our memory and descriptors too, has thread-local storage (errno) of its own, and makes the child
-// ours by CLONE_PARENT. The loop goes on.
+// our memory too, has thread-local storage (errno) of its own, and makes the child ours by
+// CLONE_PARENT. The loop goes on.
 //
 // What the child runs must not allocate, take a lock or write what is not its own: it may be killed
 // anywhere. docs/adr/0013 says what else follows from sharing.
@@ -29,18 +29,21 @@ class SharedChild {
     BorrowedFd pid_namespace{-1};    // a pidfd: the child is born in its pid namespace
     BorrowedFd cgroup{-1};           // v2, or invalid
     void (*entry)(void*) = nullptr;  // must not return
-    void* argument = nullptr;
+    // In the helper, first of all: closes what it and the child do not need. What the helper holds
+    // stays open, should we be killed, until the child has left.
+    void (*let_go)(void*) = nullptr;
+    void* argument = nullptr;  // of both
+    BorrowedFd control{-1};    // kept by let_go
   };
 
-  // Begins to make the child. `control` is closed once it has left our memory or could not be made;
-  // until then all that `options` name must live. Errors: UNIMPLEMENTED where this build cannot
-  // (and `control` is as it was); as clone3(2).
-  static absl::StatusOr<std::unique_ptr<SharedChild>> Start(const Options& options,
-                                                            UniqueFd& control);
+  // Begins to make the child. The helper's copy of `control` is closed once the child has left our
+  // memory or could not be made; until then all that `argument` points to must live. Descriptors
+  // may be closed afterwards. Errors: UNIMPLEMENTED where this build cannot; as clone3(2).
+  static absl::StatusOr<std::unique_ptr<SharedChild>> Start(const Options& options);
   // What a child that has not left stands on is never given back.
   ~SharedChild();
 
-  // After the child was heard of, or after `control` was closed: the child, once. Errors: why it
+  // After the child was heard of, or after `control` was closed: the child. Errors: why it
   // could not be made (FAILED_PRECONDITION: the namespace's processes have ended); UNAVAILABLE:
   // not yet.
   absl::StatusOr<Cloned> Take();

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,9 +28,12 @@ constexpr absl::Duration kRootfsPatience = absl::Seconds(60);
 // In a child that shares our memory, and leaves it before it closes its copies of our descriptors:
 // an unmount that takes long keeps nothing of ours but the root.
 void DropperMain(void* argument) {
-  auto* ours_is_closed = static_cast<std::atomic<int32_t>*>(argument);
-  while (ours_is_closed->load() == 0) {
-    RawCall(SYS_futex, reinterpret_cast<long>(ours_is_closed), FUTEX_WAIT, 0, 0);
+  const auto& memory = *static_cast<const Teardown::DropperMemory*>(argument);
+  // A parent that was killed closes it too, but says nothing.
+  while (memory.ours_is_closed.load() == 0 && RawCall(SYS_getppid, 0) == memory.parent) {
+    const struct timespec until_next_look = {0, 20'000'000};
+    RawCall(SYS_futex, reinterpret_cast<long>(&memory.ours_is_closed), FUTEX_WAIT, 0,
+            reinterpret_cast<long>(&until_next_look));
   }
   while (true) RawCall(SYS_exit_group, 0);
 }
@@ -117,6 +121,7 @@ absl::StatusOr<UniqueFd> Teardown::StartDropper() {
 // A copy of our page tables would cost more than the unmount.
 absl::StatusOr<UniqueFd> Teardown::StartLeanDropper() {
   dropper_memory_ = std::make_unique<DropperMemory>();
+  dropper_memory_->parent = ::getpid();
   int pidfd = -1;
   clone_args arguments = {};
   arguments.flags = CLONE_VM | CLONE_PIDFD;
@@ -124,7 +129,7 @@ absl::StatusOr<UniqueFd> Teardown::StartLeanDropper() {
   arguments.exit_signal = SIGCHLD;
   arguments.stack = reinterpret_cast<uintptr_t>(dropper_memory_->stack);
   arguments.stack_size = sizeof(dropper_memory_->stack);
-  const long pid = RawClone(arguments, &DropperMain, &dropper_memory_->ours_is_closed);
+  const long pid = RawClone(arguments, &DropperMain, dropper_memory_.get());
   if (pid < 0) return ErrnoStatus(static_cast<int>(-pid), "clone3");
   state_.rootfs.Reset();
   dropper_memory_->ours_is_closed.store(1);

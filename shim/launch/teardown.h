@@ -7,6 +7,8 @@
 #ifndef BERTH_SHIM_LAUNCH_TEARDOWN_H_
 #define BERTH_SHIM_LAUNCH_TEARDOWN_H_
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -30,6 +32,13 @@ class Teardown {
   // that will not let go; the call may be repeated. `done` is called from the loop.
   void Run(absl::AnyInvocable<void(absl::Status)> done);
 
+  // What a dropper that shares our memory stands on, from its clone to its end.
+  struct DropperMemory {
+    std::atomic<int32_t> ours_is_closed = 0;  // a futex
+    pid_t parent = 0;
+    alignas(16) char stack[2048];
+  };
+
  private:
   void RemoveCgroup();
   void DropRootfs();
@@ -47,11 +56,6 @@ class Teardown {
   TimerId timer_ = TimerId::kNone;
   absl::Duration wait_ = absl::ZeroDuration();
   absl::Duration waited_ = absl::ZeroDuration();
-  // What a dropper that shares our memory stands on. From allocation to its end.
-  struct DropperMemory {
-    std::atomic<int32_t> ours_is_closed = 0;  // a futex
-    alignas(16) char stack[2048];
-  };
   std::unique_ptr<DropperMemory> dropper_memory_;
   UniqueFd dropper_;
   FdWatch dropper_watch_;

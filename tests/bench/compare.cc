@@ -42,8 +42,9 @@ struct Options {
   std::string directory = "/tmp";
   std::string json;
   FloorProgram floor;
-  std::vector<std::string> sections = {"lives",   "trace",  "clients", "records",
-                                       "content", "output", "memory"};
+  // Memory first: what a daemon holds idle is asked before it has done much.
+  std::vector<std::string> sections = {"memory",  "lives",   "trace", "clients",
+                                       "records", "content", "output"};
   Plan plan;
   int load = 0;
   double require_ratio = 0;
