@@ -53,7 +53,7 @@ class LoadedProgram {
 
  private:
   SeccompHeader header_ = {};
-  struct sock_filter filter_[BPF_MAXINSNS];  // in place: a child that shares memory may not allocate
+  struct sock_filter filter_[BPF_MAXINSNS];  // in place: an exec's child may not allocate
 };
 
 }  // namespace berth::security
