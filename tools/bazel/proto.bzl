@@ -30,8 +30,11 @@ def _generate(name, srcs, protos, root, flags, suffixes):
     )
     return [o for o in outs if o.endswith(".h")], [o for o in outs if o.endswith(".cc")]
 
-def berth_proto(name, srcs, deps = [], grpc = False, lite = False, visibility = None):
-    """Declares the C++ libraries of some .proto files of this package; deps are names of other berth_proto."""
+def berth_proto(name, srcs, deps = [], grpc = False, lite = False, full = True, visibility = None):
+    """Declares the C++ libraries of some .proto files of this package; deps are names of other berth_proto.
+
+    Without `full` only the lite one, for what none but the shim speaks.
+    """
     native.filegroup(
         name = name + "_protos",
         srcs = srcs + [":" + d + "_protos" for d in deps],
@@ -39,16 +42,17 @@ def berth_proto(name, srcs, deps = [], grpc = False, lite = False, visibility = 
     )
     protos = [":" + name + "_protos"]
 
-    headers, sources = _generate(name + "_cc_gen", srcs, protos, "full", "--cpp_out=@OUT@", [".pb.h", ".pb.cc"])
-    native.cc_library(
-        name = name + "_cc",
-        srcs = sources,
-        hdrs = headers,
-        copts = _GENERATED_CODE_OPTIONS,
-        includes = ["full"],
-        visibility = visibility,
-        deps = [":" + d + "_cc" for d in deps] + ["@protobuf//:lib"],
-    )
+    if full:
+        headers, sources = _generate(name + "_cc_gen", srcs, protos, "full", "--cpp_out=@OUT@", [".pb.h", ".pb.cc"])
+        native.cc_library(
+            name = name + "_cc",
+            srcs = sources,
+            hdrs = headers,
+            copts = _GENERATED_CODE_OPTIONS,
+            includes = ["full"],
+            visibility = visibility,
+            deps = [":" + d + "_cc" for d in deps] + ["@protobuf//:lib"],
+        )
     if grpc:
         headers, sources = _generate(
             name + "_grpc_gen",
