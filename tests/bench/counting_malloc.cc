@@ -18,8 +18,8 @@ struct Sums {
 
 Sums* MapSums() {
   static Sums nowhere;
-  const int file = ::open("allocations", O_RDWR | O_CREAT | O_CLOEXEC,  // tidy: allow(open) in malloc
-                          0600);
+  constexpr int kHow = O_RDWR | O_CREAT | O_CLOEXEC;
+  const int file = ::open("allocations", kHow, 0600);  // tidy: allow(open) within malloc
   if (file < 0 || ::ftruncate(file, sizeof(Sums)) != 0) return &nowhere;
   void* mapped = ::mmap(nullptr, sizeof(Sums), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   ::close(file);
