@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status/status_macros.h"
+#include "client/sdk/late_libarchive.h"
 
 namespace berth::client {
 namespace {
@@ -22,6 +23,7 @@ absl::Status Broken(archive* reader) {
 void PlainArchive::Free::operator()(archive* reader) const { ::archive_read_free(reader); }
 
 absl::StatusOr<PlainArchive> PlainArchive::Open(BorrowedFd fd) {
+  BERTH_RETURN_IF_ERROR(LoadLibarchive());
   PlainArchive result(::archive_read_new());
   archive* const reader = result.archive_.get();
   for (const auto support :

@@ -13,6 +13,7 @@
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
 #include "base/status/status_macros.h"
+#include "client/sdk/late_libarchive.h"
 
 namespace berth::client {
 namespace {
@@ -129,6 +130,7 @@ absl::StatusOr<int64_t> ExtractHere(archive* source, const Renaming& renaming, O
 
 absl::Status WriteArchive(const std::string& path, const std::string& name, LinkMode links,
                           BorrowedFd out) {
+  BERTH_RETURN_IF_ERROR(LoadLibarchive());
   const Reader disk(archive_read_disk_new());
   if (links == LinkMode::kFollow) {
     archive_read_disk_set_symlink_hybrid(disk.get());  // the named one alone
@@ -168,6 +170,7 @@ absl::Status WriteArchive(const std::string& path, const std::string& name, Link
 
 absl::StatusOr<int64_t> ExtractArchive(BorrowedFd in, const std::string& directory,
                                        const Renaming& renaming, OwnerMode owners) {
+  BERTH_RETURN_IF_ERROR(LoadLibarchive());
   // libarchive refuses absolute names, ours as well: names are taken from the directory.
   BERTH_ASSIGN_OR_RETURN(const UniqueFd before, OpenFile(".", O_RDONLY | O_DIRECTORY));
   BERTH_ASSIGN_OR_RETURN(const UniqueFd target, OpenFile(directory, O_RDONLY | O_DIRECTORY));
