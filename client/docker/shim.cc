@@ -76,7 +76,7 @@ void AddShim(Command root, const Context& context) {
               "containers)")
       .Rest({"[CONTAINER...]", 0, -1}, arguments->rest)
       .Description(
-          "The new program first looks at what it would take, as a process of its own; one that "
+          "The new program first looks at what it would take, as a process of its own; one that\n"
           "cannot take it is never put in, and nothing changes.")
       .Examples(
           "  berth shim upgrade --all\n"
