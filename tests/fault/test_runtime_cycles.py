@@ -154,7 +154,9 @@ class Worker:
             arguments = choose.choice((["create"], ["run"], ["run", "-d"])) + ["--bundle", self.dir + "/bundle", "c"]
             with open(os.devnull, "r+") as null:
                 process = subprocess.Popen(self.argv(*arguments), stdin=null, stdout=null, stderr=null)
-            time.sleep(1.5 * self.one_create_s * choose.random())
+            # One in each of as many stretches as there are turns, close together where a create is under way: on any
+            # machine some fall before the record and some after it.
+            time.sleep(3 * self.one_create_s * ((turn + choose.random()) / turns) ** 2)
             process.send_signal(signal.SIGKILL)
             process.wait(30)
             recorded = os.path.exists(self.dir + "/state/c/state.json")
