@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/os/lock_checks.h"
+#include "base/os/short_life.h"
 #include "client/commands/client_version.h"
 #include "client/commands/command.h"
 #include "client/commands/context.h"
@@ -95,6 +96,7 @@ int Main(int argc, char** argv) {
 }  // namespace berth::client
 
 int main(int argc, char** argv) {
+  berth::PrepareShortLife();
   berth::DropLockOrderChecks();
   return berth::client::Main(argc, argv);
 }

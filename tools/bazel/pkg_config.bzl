@@ -26,7 +26,9 @@ def _pkg_config_impl(ctx):
     else:
         libs = ["-l" + lib for lib in ctx.attr.fallback_libs]
     libs = libs + ["-l" + lib for lib in ctx.attr.extra_libs]
-    defines = [f[2:] for f in cflags if f.startswith("-D")]
+    defines = list(ctx.attr.defines)
+    if not ctx.attr.header_only:  # whose .pc file may speak of the compiled form
+        defines += [f[2:] for f in cflags if f.startswith("-D")]
 
     plain, archives, seen = [], [], {}
     for flag in libs:
@@ -53,7 +55,8 @@ pkg_config = repository_rule(
     attrs = {
         "packages": attr.string_list(mandatory = True),
         "static": attr.bool(default = False),
-        "header_only": attr.bool(default = False),
+        "header_only": attr.bool(default = False, doc = "what is used of it is compiled into its user"),
+        "defines": attr.string_list(),
         "fallback_libs": attr.string_list(),
         "extra_libs": attr.string_list(doc = "libraries that the archives need and their .pc files forget"),
     },
