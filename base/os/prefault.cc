@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -17,13 +18,32 @@ namespace {
 #define MADV_POPULATE_WRITE 23
 #endif
 
-constexpr uintptr_t kPageMask = 4095;
+constexpr uintptr_t kPageBytes = 4096;
+constexpr uintptr_t kPageMask = kPageBytes - 1;
 // execve(2) maps four times as much below the first frame.
 constexpr uintptr_t kUsualStack = 32 << 10;
 
 void Populate(uintptr_t begin, uintptr_t end, int advice) {
   begin &= ~kPageMask;
   ::madvise(reinterpret_cast<void*>(begin), ((end + kPageMask) & ~kPageMask) - begin, advice);
+}
+
+// The pages of a range that are there, as few stretches as they make.
+void PopulateTouched(uintptr_t begin, uintptr_t end) {
+  constexpr uintptr_t kMostPages = 256;
+  begin &= ~kPageMask;
+  end = std::min((end + kPageMask) & ~kPageMask, begin + kMostPages * kPageBytes);
+  unsigned char is_there[kMostPages];
+  if (::mincore(reinterpret_cast<void*>(begin), end - begin, is_there) != 0) return;
+  const uintptr_t count = (end - begin) / kPageBytes;
+  uintptr_t first = 0;
+  for (uintptr_t i = 0; i <= count; ++i) {
+    if (i < count && (is_there[i] & 1) != 0) continue;
+    if (i > first) {
+      Populate(begin + first * kPageBytes, begin + i * kPageBytes, MADV_POPULATE_WRITE);
+    }
+    first = i + 1;
+  }
 }
 
 }  // namespace
@@ -46,11 +66,18 @@ void PrefaultProgram() {
   }
 }
 
-void PrefaultHeapAndStack() {
+void PrefaultFreeHeapAndStack() {
   const auto heap_end = reinterpret_cast<uintptr_t>(::sbrk(0));
-  Populate(heap_end - ::mallinfo2().arena, heap_end, MADV_POPULATE_WRITE);
+  Populate(heap_end - ::mallinfo2().keepcost, heap_end, MADV_POPULATE_WRITE);
   const auto frame = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   Populate(frame - kUsualStack, frame, MADV_POPULATE_WRITE);
+}
+
+void UnshareHeapAndStack() {
+  const auto heap_end = reinterpret_cast<uintptr_t>(::sbrk(0));
+  PopulateTouched(heap_end - ::mallinfo2().arena, heap_end);
+  const auto frame = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  PopulateTouched(frame - kUsualStack, frame);
 }
 
 }  // namespace berth

@@ -7,7 +7,7 @@
 // system calls. A kernel that cannot (MADV_POPULATE_READ and _WRITE, Linux 5.14, madvise(2)) leaves
 // it at the faults.
 //
-// For small programs with one thread that allocates: what is mapped is all of it, needed or not.
+// For small programs with one thread that allocates.
 #ifndef BERTH_BASE_OS_PREFAULT_H_
 #define BERTH_BASE_OS_PREFAULT_H_
 
@@ -16,9 +16,14 @@ namespace berth {
 // Code and constants. Allocates nothing and writes nothing: also for code after clone3.
 void PrefaultProgram();
 
-// The heap that malloc has of the kernel, and what the stack usually grows by, for writing: their
-// pages become this process's own.
-void PrefaultHeapAndStack();
+// What malloc has of the kernel and has not given out yet, and what the stack usually grows by, for
+// writing.
+void PrefaultFreeHeapAndStack();
+
+// After a copy of this process was made, in the one that goes on: heap and stack become its own
+// again. Only pages that it had touched: libstdc++ keeps 72 KB for exceptions without memory, which
+// nobody ever writes to.
+void UnshareHeapAndStack();
 
 }  // namespace berth
 

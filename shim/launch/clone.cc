@@ -39,7 +39,7 @@ absl::StatusOr<Cloned> CloneChild(uint64_t flags, BorrowedFd cgroup) {
   if (pid > 0) {
     cloned.pidfd.Reset(pidfd);
     // Both sides share every page now; we shall write to most of ours.
-    PrefaultHeapAndStack();
+    UnshareHeapAndStack();
   }
   return cloned;
 }

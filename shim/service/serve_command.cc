@@ -197,7 +197,7 @@ absl::Status RunServe(const Arguments& arguments) {
   if (!raised.ok()) shim.log.Warning(absl::StrCat("OOM score, ignoring: ", raised.message()));
   BERTH_RETURN_IF_ERROR(shim.server.AddListener(std::move(listener)));
   // A task is created next. What it left unused goes back afterwards.
-  PrefaultHeapAndStack();
+  PrefaultFreeHeapAndStack();
   return loop->Run();
 }
 
