@@ -15,7 +15,8 @@ namespace berth::bench {
 std::string SocketOf(const std::string& directory) { return directory + "/state/berth.sock"; }
 
 absl::StatusOr<ChildProcess> StartDaemon(const std::string& bin, const std::string& program,
-                                         const std::string& directory) {
+                                         const std::string& directory,
+                                         const std::vector<std::string>& more) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   BERTH_ASSIGN_OR_RETURN(const UniqueFd log,
@@ -25,6 +26,7 @@ absl::StatusOr<ChildProcess> StartDaemon(const std::string& bin, const std::stri
   spawn.arguments = {
       program,     "--root",           directory + "/root", "--state", directory + "/state",
       "--address", SocketOf(directory)};
+  spawn.arguments.insert(spawn.arguments.end(), more.begin(), more.end());
   spawn.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
   spawn.descriptors = {{2, log.get()}};
   return Spawn(spawn);

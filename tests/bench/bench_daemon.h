@@ -15,9 +15,10 @@
 namespace berth::bench {
 
 std::string SocketOf(const std::string& directory);
-// Starts `program` of directory `bin`; its log is `directory`/daemon.log.
+// Starts `program` of directory `bin`, with `more` arguments; its log is `directory`/daemon.log.
 absl::StatusOr<ChildProcess> StartDaemon(const std::string& bin, const std::string& program,
-                                         const std::string& directory);
+                                         const std::string& directory,
+                                         const std::vector<std::string>& more = {});
 // The shims whose bundles lie below `directory`.
 std::vector<pid_t> ShimsOf(const std::string& directory);
 

@@ -42,9 +42,10 @@ struct Options {
   std::string directory = "/tmp";
   std::string json;
   FloorProgram floor;
+  Adoption adoption;
   // Memory first: what a daemon holds idle is asked before it has done much.
-  std::vector<std::string> sections = {"memory",  "lives",   "trace", "clients",
-                                       "records", "content", "output"};
+  std::vector<std::string> sections = {"memory",  "lives",   "trace",  "clients",
+                                       "records", "content", "output", "adoption"};
   Plan plan;
   int load = 0;
   double require_ratio = 0;
@@ -91,6 +92,14 @@ absl::Status MeasureSection(const std::string& section, const Options& options,
   if (section == "content") return MeasureContent(servers, options.plan, report);
   if (section == "output") {
     return MeasureOutput(servers, options.plan, options.directory, report);
+  }
+  if (section == "adoption") {
+    Adoption adoption = options.adoption;
+    adoption.directory = options.directory;
+    adoption.snapshotter = options.snapshotter;
+    adoption.group = options.group;
+    adoption.busybox = options.floor.busybox;
+    return MeasureAdoption(adoption, options.plan, report);
   }
   return MeasureMemory(servers, options.plan, report);
 }
@@ -178,6 +187,18 @@ int main(int argc, char** argv) {
   app.add_option("--containers", options.plan.containers, "Containers whose shims are weighed")
       ->capture_default_str()
       ->check(CLI::Range(1, 10000));
+  app.add_option("--adopted", options.plan.adopted, "Numbers of containers that are adopted")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 100000));
+  app.add_option("--adopted-by-peer", options.plan.adopted_by_peer,
+                 "The largest number that the peer is asked to adopt")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100000));
+  app.add_option("--bin", options.adoption.bin,
+                 "Directory with berthd, for the daemons that are killed");
+  app.add_option("--containerd-bin", options.adoption.containerd_bin, "Directory with containerd")
+      ->capture_default_str();
+  app.add_option("--containerd-config", options.adoption.containerd_config, "Its configuration");
   app.add_option("--load", options.load, "Only run this many lives, on berthd")
       ->check(CLI::Range(1, 100000));
   app.add_option("--floor", options.floor.path,

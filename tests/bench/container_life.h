@@ -2,7 +2,7 @@
 // of each step.
 //
 // A Server prepares what all lives share (a namespace and a committed snapshot with a busybox) and
-// removes it at the end. Run is thread-safe; the rest thread-compatible.
+// removes it at the end. Thread-safe but for SetUp and TearDown.
 #ifndef BERTH_TESTS_BENCH_CONTAINER_LIFE_H_
 #define BERTH_TESTS_BENCH_CONTAINER_LIFE_H_
 

@@ -18,6 +18,17 @@ struct FloorProgram {
   std::string busybox;
 };
 
+// Daemons that may be killed. `bin` empty: adoption is not measured.
+struct Adoption {
+  std::string bin;  // with berthd and its programs
+  std::string containerd_bin = "/usr/bin";
+  std::string containerd_config;
+  std::string directory;
+  std::string snapshotter;
+  std::string group;
+  std::string busybox;
+};
+
 // The whole life and its steps; without a network namespace; execs; all beside the floor.
 absl::Status MeasureLives(const Servers& servers, const Plan& plan, const FloorProgram& floor,
                           Report* report);
@@ -34,6 +45,8 @@ absl::Status MeasureOutput(const Servers& servers, const Plan& plan, const std::
                            Report* report);
 // Daemons and shims: with one container, with many, after many execs.
 absl::Status MeasureMemory(const Servers& servers, const Plan& plan, Report* report);
+// From the exec of a daemon to its first list of all the containers that outlived the one before.
+absl::Status MeasureAdoption(const Adoption& adoption, const Plan& plan, Report* report);
 
 }  // namespace berth::bench
 

@@ -99,7 +99,8 @@ FaultClient::FaultClient(absl::string_view socket, absl::string_view ns, EventHi
 
 FaultClient::FaultClient(std::shared_ptr<grpc::Channel> channel, absl::string_view ns,
                          EventHistory& history)
-    : containers_stub(channel),
+    : care_stub(channel),
+      containers_stub(channel),
       content_stub(channel),
       diff_stub(channel),
       events_stub(channel),

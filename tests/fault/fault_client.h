@@ -23,6 +23,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/grpc/status_conversion.h"
+#include "proto/berth/care/v1/care.grpc.pb.h"
 #include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
 #include "proto/containerd/services/content/v1/content.grpc.pb.h"
 #include "proto/containerd/services/diff/v1/diff.grpc.pb.h"
@@ -117,6 +118,7 @@ class FaultClient {
   // Every name of every kind of object in the namespace, "kind name".
   absl::StatusOr<std::vector<std::string>> Names();
 
+  care::v1::Care::Stub care_stub;
   containers::Containers::Stub containers_stub;
   content::Content::Stub content_stub;
   diff::Diff::Stub diff_stub;

@@ -217,7 +217,10 @@ absl::Status Harness::Measure(Make make, Target target) {
   const auto scenario = make("warm-up", random);
   tracer_.Arm(target, std::numeric_limits<uint64_t>::max());
   absl::Status status;
-  BERTH_RETURN_IF_ERROR(Work([&] { status = scenario->Run(*client_); }));
+  BERTH_RETURN_IF_ERROR(Work([&] {
+    status = scenario->Run(*client_);
+    scenario->Settle();
+  }));
   BERTH_RETURN_IF_ERROR(status) << "undisturbed " << scenario->kind() << ", at "
                                 << scenario->under_way();
   report_.stops[StopsOf(*scenario, target)] = tracer_.stops();
@@ -322,21 +325,27 @@ absl::Status Harness::KillOnce(int number) {
   uint64_t& guess = report_.stops.at(StopsOf(*scenario, target));
   tracer_.Arm(target, 1 + random() % guess);
   std::string step;
-  BERTH_RETURN_IF_ERROR(Work([&] { (void)scenario->Run(*client_); }));
+  absl::Status ran;
+  BERTH_RETURN_IF_ERROR(Work([&] { ran = scenario->Run(*client_); }));
   step = scenario->under_way();
   if (!tracer_.fired()) guess = (guess + tracer_.stops()) / 2 + 1;
 
   Victims victims;
   bool at_a_point = false;
   const std::string point = tracer_.fired() ? tracer_.point() : "at the end";
+  Findings findings;
+  if (!tracer_.fired() && !ran.ok()) {
+    findings.lost_objects.push_back(
+        absl::StrCat("undisturbed, fails at ", step, ": ", ran.message()));
+  }
   KillNow(target, random, victims, at_a_point);
+  BERTH_RETURN_IF_ERROR(Work([&] { scenario->Settle(); }));
   ++report_.kills;
   ++report_.victims[victims.daemon && victims.shim ? "both" : victims.shim ? "shim" : "berthd"];
   report_.points.insert(absl::StrCat(NameOf(target), ":", step, ":", point));
 
   std::string what_happened = absl::StrCat(victims.daemon ? "berthd" : "",
                                            victims.shim ? " shim" : "", " at ", step, ":", point);
-  Findings findings;
   if (victims.daemon) {
     std::string recovery_point;
     BERTH_RETURN_IF_ERROR(StartDaemon(random, recovery_point))

@@ -45,6 +45,8 @@ class Scenario {
 
   // Goes on until the end or the first error.
   absl::Status Run(FaultClient& client);
+  // After the kill, with its daemon gone or not: waits for what goes on beside the steps.
+  virtual void Settle() {}
   // Removes everything that is left, by the API.
   virtual void Verify(FaultClient& client, Victims victims, Findings& findings) = 0;
 
@@ -74,7 +76,8 @@ class Scenario {
   const Step* under_way_ = nullptr;  // of the last run; null: it came to its end
 };
 
-// create, start, exec, pause, resume, kill, wait, delete of one container.
+// create, start, exec, pause, resume, kill, wait, delete of one container, whose shim becomes
+// another program now and then.
 std::unique_ptr<Scenario> MakeLifeScenario(std::string id, std::mt19937_64& random);
 // import, unpack, commit of an image, and its collection.
 std::unique_ptr<Scenario> MakeImageScenario(std::string id, std::mt19937_64& random);

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status/status_macros.h"
 #include "tests/bench/container_spec.h"
@@ -18,6 +20,8 @@ constexpr uint32_t kExecCode = 3;   // of the process that is executed in it
 constexpr uint32_t kKilled = 137;   // when its shim was lost, or by our own SIGKILL
 constexpr absl::Duration kPatience = absl::Seconds(10);
 constexpr absl::Duration kEventPatience = absl::Seconds(20);
+constexpr absl::Duration kUpgradePatience = absl::Seconds(40);  // the daemon's is 30 s
+constexpr int kUpgradeAttempts = 20;
 constexpr absl::Duration kSignalAgain = absl::Milliseconds(150);
 constexpr char kSpecType[] = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 constexpr char kProcessType[] = "types.containerd.io/opencontainers/runtime-spec/1/Process";
@@ -43,27 +47,35 @@ class LifeScenario : public Scenario {
     with_exec_ = random() % 2 == 0;
     with_pause_ = random() % 2 == 0;
     again_ = random() % 4 == 0;
+    upgrades_ = random();
     AddSteps();
   }
+  ~LifeScenario() override { Settle(); }
   const char* kind() const override { return "life"; }
+  void Settle() override;
   void Verify(FaultClient& client, Victims victims, Findings& findings) override;
 
  private:
   using Status = absl::Status;
   void AddSteps();
   void AddStart();
+  void AddExec();
+  void AddUpgrade(absl::string_view name);
   void AddEnd();
   Status CreateContainer(FaultClient& client);
   Status CreateTask(FaultClient& client);
   Status StartProcess(FaultClient& client, const std::string& exec_id, uint32_t* pid);
   Status ExpectExit(FaultClient& client, const std::string& exec_id, uint32_t expected,
                     absl::Duration timeout = kPatience);
+  Status Upgrade(FaultClient& client);
+  void WaitBeside(FaultClient& client);
   Status Signal(FaultClient& client, uint32_t signal);
   absl::StatusOr<tasks::DeleteResponse> DeleteTask(FaultClient& client);
   absl::StatusOr<containerd::v1::types::Process> Get(FaultClient& client);
 
   void VerifyRecords(FaultClient& client, Findings& findings);
   void VerifyRunsOn(FaultClient& client, Findings& findings);
+  void VerifyWaiter(Victims victims, Findings& findings);
   void VerifyExit(FaultClient& client, Findings& findings);
   void VerifyLostShim(FaultClient& client, Findings& findings);
   void VerifyEvents(FaultClient& client, Victims victims, Findings& findings);
@@ -73,6 +85,9 @@ class LifeScenario : public Scenario {
   bool with_exec_ = false;
   bool with_pause_ = false;
   bool again_ = false;
+  uint64_t upgrades_ = 0;  // two bits for each place where one could be
+  std::thread waiter_;     // Wait, from before the start on, over all upgrades
+  std::optional<absl::StatusOr<uint32_t>> waited_;
   containerd::services::snapshots::v1::PrepareSnapshotResponse prepared_;
   uint32_t pid_ = 0;
 };
@@ -89,33 +104,18 @@ void LifeScenario::AddSteps() {
   });
   Add("container", [this](FaultClient& client) { return CreateContainer(client); });
   Add("create", [this](FaultClient& client) { return CreateTask(client); });
+  AddUpgrade("upgrade-created");
   AddStart();
   AddEnd();
 }
 
 void LifeScenario::AddStart() {
-  Add("start", [this](FaultClient& client) { return StartProcess(client, "", &pid_); });
-  if (with_exec_) {
-    Add("exec", [this](FaultClient& client) {
-      tasks::ExecProcessRequest request;
-      request.set_container_id(id());
-      request.set_exec_id(kExec);
-      request.mutable_spec()->set_type_url(kProcessType);
-      request.mutable_spec()->set_value(
-          bench::ProcessSpec({"/payload", "exit", absl::StrCat(kExecCode)}));
-      google::protobuf::Empty empty;
-      return client.Call(client.tasks_stub, &tasks::Tasks::Stub::Exec, request, &empty);
-    });
-    Add("exec-start", [this](FaultClient& client) { return StartProcess(client, kExec, nullptr); });
-    Add("exec-wait", [this](FaultClient& client) { return ExpectExit(client, kExec, kExecCode); });
-    Add("exec-delete", [this](FaultClient& client) {
-      tasks::DeleteProcessRequest request;
-      request.set_container_id(id());
-      request.set_exec_id(kExec);
-      tasks::DeleteResponse response;
-      return client.Call(client.tasks_stub, &tasks::Tasks::Stub::DeleteProcess, request, &response);
-    });
-  }
+  Add("start", [this](FaultClient& client) {
+    WaitBeside(client);
+    return StartProcess(client, "", &pid_);
+  });
+  AddUpgrade("upgrade");
+  if (with_exec_) AddExec();
   if (with_pause_) {
     google::protobuf::Empty empty;
     Add("pause", [this, empty](FaultClient& client) mutable {
@@ -123,6 +123,7 @@ void LifeScenario::AddStart() {
       request.set_container_id(id());
       return client.Call(client.tasks_stub, &tasks::Tasks::Stub::Pause, request, &empty);
     });
+    AddUpgrade("upgrade-paused");
     Add("resume", [this, empty](FaultClient& client) mutable {
       tasks::ResumeTaskRequest request;
       request.set_container_id(id());
@@ -131,9 +132,34 @@ void LifeScenario::AddStart() {
   }
 }
 
+void LifeScenario::AddExec() {
+  Add("exec", [this](FaultClient& client) {
+    tasks::ExecProcessRequest request;
+    request.set_container_id(id());
+    request.set_exec_id(kExec);
+    request.mutable_spec()->set_type_url(kProcessType);
+    request.mutable_spec()->set_value(
+        bench::ProcessSpec({"/payload", "exit", absl::StrCat(kExecCode)}));
+    google::protobuf::Empty empty;
+    return client.Call(client.tasks_stub, &tasks::Tasks::Stub::Exec, request, &empty);
+  });
+  AddUpgrade("upgrade-exec-added");
+  Add("exec-start", [this](FaultClient& client) { return StartProcess(client, kExec, nullptr); });
+  AddUpgrade("upgrade-exec-started");
+  Add("exec-wait", [this](FaultClient& client) { return ExpectExit(client, kExec, kExecCode); });
+  Add("exec-delete", [this](FaultClient& client) {
+    tasks::DeleteProcessRequest request;
+    request.set_container_id(id());
+    request.set_exec_id(kExec);
+    tasks::DeleteResponse response;
+    return client.Call(client.tasks_stub, &tasks::Tasks::Stub::DeleteProcess, request, &response);
+  });
+}
+
 void LifeScenario::AddEnd() {
   Add("kill", [this](FaultClient& client) { return Signal(client, SIGTERM); });
   Add("wait", [this](FaultClient& client) { return ExpectExit(client, "", kExitCode); });
+  AddUpgrade("upgrade-stopped");
   Add("delete", [this](FaultClient& client) -> absl::Status {
     BERTH_ASSIGN_OR_RETURN(const tasks::DeleteResponse response, DeleteTask(client));
     if (response.exit_status() == kExitCode) return absl::OkStatus();
@@ -153,6 +179,35 @@ void LifeScenario::AddEnd() {
     google::protobuf::Empty empty;
     return client.Call(client.snapshots_stub, &snapshots::Snapshots::Stub::Remove, request, &empty);
   });
+}
+
+// At one place of four, in the state in which the task is then.
+void LifeScenario::AddUpgrade(absl::string_view name) {
+  const bool here = upgrades_ % 4 == 0;
+  upgrades_ /= 4;
+  if (here) Add(name, [this](FaultClient& client) { return Upgrade(client); });
+}
+
+// Again while something is under way that cannot change hands, as its clients do.
+absl::Status LifeScenario::Upgrade(FaultClient& client) {
+  care::v1::UpgradeShimRequest request;
+  request.set_container(id());
+  absl::Status upgraded;
+  for (int attempt = 0; attempt < kUpgradeAttempts; ++attempt) {
+    care::v1::UpgradeShimResponse response;
+    upgraded = client.Call(client.care_stub, &care::v1::Care::Stub::UpgradeShim, request, &response,
+                           "", kUpgradePatience);
+    if (upgraded.ok() || !absl::StrContains(upgraded.message(), "try again")) break;
+  }
+  return upgraded;
+}
+
+void LifeScenario::WaitBeside(FaultClient& client) {
+  waiter_ = std::thread([this, &client] { waited_ = client.Wait(id(), "", kUpgradePatience); });
+}
+
+void LifeScenario::Settle() {
+  if (waiter_.joinable()) waiter_.join();
 }
 
 absl::Status LifeScenario::CreateContainer(FaultClient& client) {
@@ -285,6 +340,21 @@ void LifeScenario::VerifyRunsOn(FaultClient& client, Findings& findings) {
   }
 }
 
+// A Wait that its daemon answered said what happened, over every upgrade.
+void LifeScenario::VerifyWaiter(Victims victims, Findings& findings) {
+  if (!waited_.has_value()) return;
+  if (!waited_->ok()) {
+    if (Acknowledged("delete") && absl::IsDeadlineExceeded(waited_->status())) {
+      findings.lost_exits.push_back("a Wait is not answered by the end");
+    }
+    return;
+  }
+  const uint32_t status = **waited_;
+  if (status == kExitCode && Attempted("kill")) return;
+  if (status == kKilled && victims.shim) return;
+  findings.wrong_statuses.push_back(absl::StrCat("a Wait said ", status));
+}
+
 // Ends what still runs, kindly; its own status must come through.
 void LifeScenario::VerifyExit(FaultClient& client, Findings& findings) {
   const auto process = Get(client);
@@ -400,6 +470,7 @@ void LifeScenario::Verify(FaultClient& client, Victims victims, Findings& findin
   VerifyRecords(client, findings);
   if (victims.shim) VerifyLostShim(client, findings);
   if (!victims.shim) VerifyRunsOn(client, findings);
+  VerifyWaiter(victims, findings);
   VerifyExit(client, findings);
   VerifyEvents(client, victims, findings);
   Remove(client, findings);
