@@ -1,9 +1,10 @@
 // Adoption: daemons that are killed while their containers run on, and started again.
 //
 // Each has a daemon of its own here, which may be killed. Both hold their containers at the same
-// time and are restarted in turn. A containerd with runc needs some 3 MB and a quarter of a second
-// for a container; a machine that has not as much to spare gives it fewer (--adopted-by-peer), and
-// the larger numbers are Berth's alone.
+// time and are restarted in turn. A containerd with runc needs some 3 MB for a container, and on
+// two cores a quarter of a second to make it, with others at work a whole one: a thousand would
+// take most of the half hour that all sections have. So the ratio is that of --adopted-by-peer
+// containers, and larger numbers are Berth's alone.
 #include <algorithm>
 #include <iostream>
 #include <string>

@@ -23,9 +23,10 @@ struct Plan {
   int execs = 5;         // per turn
   int records = 10'000;  // containers that are listed
   int many_execs = 10'000;
-  int containers = 100;                    // whose shims are weighed
-  std::vector<int> adopted = {100, 1000};  // running containers that a new daemon finds, ascending
-  int adopted_by_peer = 1000;              // of these numbers, the peer is asked up to this one
+  int containers = 100;  // whose shims are weighed
+  // Running containers that a new daemon finds, ascending; the peer is asked up to a number.
+  std::vector<int> adopted = {100, 200, 1000};
+  int adopted_by_peer = 200;
 };
 
 class Servers {

@@ -212,6 +212,87 @@ class DaemonAndShimUpgradeTest(UpgradeCase):
         wait_for(lambda: self.inspect("ending", "{{.State.Status}} {{.State.ExitCode}}") == "exited 12", 30)
 
 
+LOGGER = """#!/bin/sh
+echo begun >> {dir}/logger
+exec 5>&-
+cat <&3 > {dir}/logged-out &
+cat <&4 > {dir}/logged-err
+wait
+echo ended >> {dir}/logger
+"""
+
+
+@unittest.skipIf(STOCK, "containerd's shims cannot be upgraded")
+class LoggerUpgradeTest(BerthTest):
+    """A container whose output goes to a logging program, `binary://`: a child of the shim, which stays its parent."""
+
+    def setUp(self):
+        super().setUp()
+        self.program = self.daemon.dir + "/logger-program"
+        with open(self.program, "w") as file:
+            file.write(LOGGER.format(dir=self.daemon.dir))
+        os.chmod(self.program, 0o755)
+        self.addCleanup(lambda: os.path.exists(self.daemon.dir + "/logger") and os.unlink(self.daemon.dir + "/logger"))
+
+    def text(self, name):
+        with open("%s/%s" % (self.daemon.dir, name)) as file:
+            return file.read()
+
+    def upgrade(self, name):
+        wait_for(lambda: self.daemon.berth("shim", "upgrade", name, check=False).returncode == 0, 30)
+
+    def loggers(self, shim):
+        """The children of the shim that run the logging program."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/stat" % pid) as stat, open("/proc/%s/cmdline" % pid) as line:
+                    parent = int(stat.read().rsplit(")", 1)[1].split()[1])
+                    if parent == shim and self.program in line.read():
+                        found.append(int(pid))
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # it ended meanwhile
+        return found
+
+    def end_with(self, name, code):
+        self.ctr("tasks", "exec", "--exec-id", "go", name, "touch", "/go")
+        wait_for(lambda: self.daemon.tasks()[name][1] == "STOPPED", 60)
+        self.assertIn("exit code %d" % code, self.ctr("tasks", "rm", name, check=False).stderr)
+
+    def test_what_it_is_told_is_whole_and_it_stays_one_process(self):
+        name = self.name()
+        self.ctr("run", "-d", "--log-uri", "binary://" + self.program, BUSYBOX, name, "sh", "-c",
+                 "seq 1 150000; seq 1 1000 >&2; while ! [ -e /go ]; do sleep 0.02; done; echo last; echo late >&2; exit 6")
+        shim = shim_of(self.daemon, name)
+        wait_for(lambda: self.loggers(shim), 30)
+        logger = self.loggers(shim)
+        for _ in range(4):
+            self.upgrade(name)
+        self.assertEqual(self.loggers(shim), logger)
+        self.end_with(name, 6)
+        # The delete has waited for it.
+        self.assertEqual(self.text("logger"), "begun\nended\n")
+        self.assertEqual(self.text("logged-out"), "".join("%d\n" % i for i in range(1, 150001)) + "last\n")
+        self.assertEqual(self.text("logged-err"), "".join("%d\n" % i for i in range(1, 1001)) + "late\n")
+
+    def test_one_that_dies_after_an_upgrade_stops_nobody(self):
+        name = self.name()
+        self.ctr("run", "-d", "--log-uri", "binary://" + self.program, BUSYBOX, name, "sh", "-c",
+                 "trap '' PIPE; while ! [ -e /go ]; do seq 1 2000; echo to stderr >&2; done; exit 7")
+        shim = shim_of(self.daemon, name)
+        wait_for(lambda: self.loggers(shim), 30)
+        self.upgrade(name)
+        # Its readers go with it: a container's pipe would be full at once if nobody else read.
+        for pid in self.loggers(shim):
+            children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
+            for one in [pid] + [int(child) for child in children]:
+                os.kill(one, signal.SIGKILL)
+        wait_for(lambda: not self.loggers(shim), 30)
+        for _ in range(2):
+            self.upgrade(name)
+        self.end_with(name, 7)
+
+
 @unittest.skipUnless(os.access(FOREIGN_SHIM, os.X_OK), "containerd-shim-runc-v2 is not installed")
 @unittest.skipIf(STOCK, "containerd's shims cannot be upgraded")
 class ForeignShimUpgradeTest(BerthTest):
