@@ -19,8 +19,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/grpc/status_conversion.h"
 #include "proto/berth/care/v1/care.grpc.pb.h"
@@ -77,7 +75,7 @@ class EventHistory {
  private:
   static constexpr size_t kNotes = 24;
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::deque<std::string> notes_ ABSL_GUARDED_BY(mutex_);
   std::string cursor_ ABSL_GUARDED_BY(mutex_) = "oldest";
   std::vector<TaskEvent> events_ ABSL_GUARDED_BY(mutex_);
@@ -140,8 +138,8 @@ class FaultClient {
 
   const std::string ns_;
   EventHistory& history_;
-  absl::Notification gone_;
-  absl::Mutex mutex_;
+  Notification gone_;
+  Mutex mutex_;
   std::unique_ptr<grpc::ClientContext> listening_ ABSL_GUARDED_BY(mutex_);
   std::thread listener_;
 };
