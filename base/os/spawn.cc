@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -97,6 +98,21 @@ UniqueFd ChildProcess::Detach() {
   return std::move(pidfd_);
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+namespace {
+
+// Where a finding is reported is in the environment, and belongs to every program of ours.
+std::vector<std::string> WithSanitizerOptions(std::vector<std::string> environment) {
+  for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"}) {
+    const char* value = ::getenv(name);
+    if (value != nullptr) environment.push_back(absl::StrCat(name, "=", value));
+  }
+  return environment;
+}
+
+}  // namespace
+#endif
+
 absl::StatusOr<ChildProcess> Spawn(const SpawnOptions& options) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
@@ -136,7 +152,12 @@ absl::StatusOr<ChildProcess> Spawn(const SpawnOptions& options) {
   ::posix_spawnattr_setflags(&attributes, static_cast<short>(flags));
 
   std::vector<char*> arguments = Pointers(options.arguments);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  const std::vector<std::string> passed_on = WithSanitizerOptions(options.environment);
+  std::vector<char*> environment = Pointers(passed_on);
+#else
   std::vector<char*> environment = Pointers(options.environment);
+#endif
   pid_t pid = -1;
   const int failed = ::posix_spawn(&pid, options.executable.c_str(), &actions, &attributes,
                                    arguments.data(), environment.data());
