@@ -1,7 +1,11 @@
 """How a program is linked that needs nothing of the system that it runs on: statically, but not under a sanitizer, whose
 runtime is a shared library."""
 
-FULLY_STATIC_FEATURES = ["fully_static_link"]
+FULLY_STATIC_FEATURES = select({
+    "//tools/bazel:sanitizer_asan": [],
+    "//tools/bazel:sanitizer_tsan": [],
+    "//conditions:default": ["fully_static_link"],
+})
 
 FULLY_STATIC_LINKOPTS = select({
     "//tools/bazel:sanitizer_asan": [],

@@ -14,17 +14,16 @@ _plain = transition(
 )
 
 def _uninstrumented_impl(ctx):
-    program = ctx.executable.program
+    program = ctx.attr.program[0][DefaultInfo].files_to_run.executable
     link = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.symlink(output = link, target_file = program, is_executable = True)
     return [DefaultInfo(executable = link, files = depset([link]), runfiles = ctx.runfiles([link]))]
 
 uninstrumented = rule(
     implementation = _uninstrumented_impl,
-    cfg = _plain,
     executable = True,
     attrs = {
-        "program": attr.label(mandatory = True, executable = True, cfg = "target"),
+        "program": attr.label(mandatory = True, cfg = _plain),
         "_allowlist_function_transition": attr.label(
             default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
         ),
