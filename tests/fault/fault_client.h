@@ -21,6 +21,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "base/grpc/status_conversion.h"
+#include "base/os/mutex.h"
 #include "proto/berth/care/v1/care.grpc.pb.h"
 #include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
 #include "proto/containerd/services/content/v1/content.grpc.pb.h"
