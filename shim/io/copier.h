@@ -90,6 +90,8 @@ class Copier {
   bool splice_ = false;   // both are pipes
   bool ended_ = false;
   std::string pending_;  // was read, and the sink was full
+  int full_reads_ = 0;   // in a row
+  std::unique_ptr<char[]> flow_buffer_;
   uint64_t discarded_bytes_ = 0;
 };
 
