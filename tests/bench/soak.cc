@@ -86,14 +86,14 @@ void Soak::Execute(Server& server) {
   while (!over_ && execs_ < options_.execs) {
     const auto exec = server.Exec(kLong, absl::StrCat("e", execs_.load()), {"/bin/true"});
     if (!exec.ok()) return Stop(exec.status());
-    if (++execs_ == kWarmUpExecs) shim_warm_kib_ = MemoryKib(shim_, "Private_Dirty:");
+    if (++execs_ == kWarmUpExecs) shim_warm_kib_ = MemoryKib(shim_, "Anonymous:");
   }
 }
 
 void Soak::Tell(absl::Time begin) const {
   std::cout << absl::ToInt64Seconds(absl::Now() - begin) << " s: " << lives_ << " lives, " << execs_
             << " execs; berthd Rss " << MemoryKib(daemon_.pid(), "Rss:") << " KiB, shim Rss "
-            << MemoryKib(shim_, "Rss:") << " KiB, its own " << MemoryKib(shim_, "Private_Dirty:")
+            << MemoryKib(shim_, "Rss:") << " KiB, its own " << MemoryKib(shim_, "Anonymous:")
             << " KiB" << std::endl;
 }
 
@@ -130,7 +130,7 @@ absl::Status Soak::Run() {
   for (std::thread& lane : lanes) lane.join();
   Tell(begin);
   const int64_t daemon_kib = MemoryKib(daemon_.pid(), "Rss:") - daemon_warm_kib_;
-  const int64_t shim_kib = MemoryKib(shim_, "Private_Dirty:") - shim_warm_kib_;
+  const int64_t shim_kib = MemoryKib(shim_, "Anonymous:") - shim_warm_kib_;
   std::cout << "growth: berthd " << daemon_kib << " KiB since life " << kWarmUpLives << ", shim "
             << shim_kib << " KiB since exec " << kWarmUpExecs << std::endl;
   {
