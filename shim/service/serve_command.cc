@@ -203,7 +203,7 @@ absl::Status RunServe(const Arguments& arguments) {
 
 namespace {
 
-absl::StatusOr<v1::ShimState> ReadState(const UniqueFd& file) {
+absl::StatusOr<std::string> ReadBytes(const UniqueFd& file) {
   std::string bytes;
   char buffer[16 << 10];
   while (bytes.size() <= handover::kMaxStateBytes) {
@@ -213,17 +213,32 @@ absl::StatusOr<v1::ShimState> ReadState(const UniqueFd& file) {
     if (got == 0) break;
     bytes.append(buffer, got);
   }
+  return bytes;
+}
+
+absl::StatusOr<v1::ShimState> Parse(const Arguments& arguments, absl::string_view bytes) {
   BERTH_ASSIGN_OR_RETURN(const std::string state_bytes, handover::Unwrap(bytes));
   v1::ShimState state;
-  if (!state.ParseFromString(state_bytes))
+  if (!state.ParseFromString(state_bytes)) {
     return absl::DataLossError("the shim's state is damaged");
+  }
+  if (state.namespace_() != arguments.namespace_name || state.id() != arguments.id) {
+    return absl::FailedPreconditionError("the state is that of another shim");
+  }
   return state;
 }
 
-// Gives the shim back its connections and its tasks. The call that asked for all this is put into
-// `asked`.
-absl::Status Resume(const v1::ShimState& state, handover::Unpacker& unpacker, Shim& shim,
-                    std::optional<ttrpc::Call>& asked) {
+// A shim as its earlier program left it, in the order in which it goes.
+struct Resumed {
+  UniqueFd bundle;
+  std::unique_ptr<Loop> loop;
+  std::unique_ptr<Shim> shim;
+  std::optional<ttrpc::Call> asked;  // the call that asked for all this
+};
+
+// Gives the shim back its connections and its tasks.
+absl::Status GiveBack(const v1::ShimState& state, handover::Unpacker& unpacker, Resumed& to) {
+  Shim& shim = *to.shim;
   BERTH_ASSIGN_OR_RETURN(UniqueFd listener,
                          unpacker.Take(state.listener(), handover::Kind::kSocket, "the listener"));
   BERTH_RETURN_IF_ERROR(shim.server.AddListener(std::move(listener)));
@@ -239,12 +254,30 @@ absl::Status Resume(const v1::ShimState& state, handover::Unpacker& unpacker, Sh
       peer.calls.push_back({call.stream(), call.method(), call.payload()});
     }
     peer.own_stream_id = saved.upgrade_stream();
-    BERTH_RETURN_IF_ERROR(shim.server.Resume(std::move(socket), std::move(peer), asked));
+    BERTH_RETURN_IF_ERROR(shim.server.Resume(std::move(socket), std::move(peer), to.asked));
   }
   return unpacker.CheckAllTaken();
 }
 
+absl::Status ResumeFrom(const v1::ShimState& state, const Arguments& arguments, handover::Mode mode,
+                        const ProcessIdentity& self, Resumed& to) {
+  handover::Unpacker unpacker(mode, {state.descriptors().begin(), state.descriptors().end()});
+  BERTH_ASSIGN_OR_RETURN(to.bundle,
+                         unpacker.Take(state.bundle(), handover::Kind::kDirectory, "the bundle"));
+  BERTH_ASSIGN_OR_RETURN(to.loop, Loop::Create());
+  to.shim = std::make_unique<Shim>(*to.loop, arguments, to.bundle, state.daemon_address(),
+                                   state.seccomp_cache_directory(), self, nullptr);
+  return GiveBack(state, unpacker, to);
+}
+
 }  // namespace
+
+absl::Status LookAtState(const Arguments& arguments, absl::string_view bytes,
+                         const ProcessIdentity& shim) {
+  BERTH_ASSIGN_OR_RETURN(const v1::ShimState state, Parse(arguments, bytes));
+  Resumed resumed;
+  return ResumeFrom(state, arguments, handover::Mode::kCheck, shim, resumed);
+}
 
 absl::Status RunResume(const Arguments& arguments) {
   const bool only_looks = arguments.check_state >= 0;
@@ -252,37 +285,34 @@ absl::Status RunResume(const Arguments& arguments) {
   BERTH_ASSIGN_OR_RETURN(
       UniqueFd file, Inherited(only_looks ? arguments.check_state : arguments.take_state, S_IFREG));
   ::close_range(kDefaultListenerFd, ~0u, CLOSE_RANGE_CLOEXEC);
-  BERTH_ASSIGN_OR_RETURN(const v1::ShimState state, ReadState(file));
-  file.Reset();
-  if (state.namespace_() != arguments.namespace_name || state.id() != arguments.id) {
-    return absl::FailedPreconditionError("the state is that of another shim");
+  Resumed resumed;
+  std::string old_version;
+  {
+    BERTH_ASSIGN_OR_RETURN(const std::string bytes, ReadBytes(file));
+    file.Reset();
+    BERTH_ASSIGN_OR_RETURN(const v1::ShimState state, Parse(arguments, bytes));
+    // Whoever only looks is a child of the shim.
+    BERTH_ASSIGN_OR_RETURN(const ProcessIdentity self,
+                           ReadProcessIdentity(only_looks ? ::getppid() : ::getpid()));
+    BERTH_RETURN_IF_ERROR(ResumeFrom(state, arguments,
+                                     only_looks ? handover::Mode::kCheck : handover::Mode::kTake,
+                                     self, resumed));
+    old_version = state.program_version();
   }
-  handover::Unpacker unpacker(only_looks ? handover::Mode::kCheck : handover::Mode::kTake,
-                              {state.descriptors().begin(), state.descriptors().end()});
-  // Whoever only looks is a child of the shim.
-  BERTH_ASSIGN_OR_RETURN(const ProcessIdentity self,
-                         ReadProcessIdentity(only_looks ? ::getppid() : ::getpid()));
-  BERTH_ASSIGN_OR_RETURN(const UniqueFd bundle,
-                         unpacker.Take(state.bundle(), handover::Kind::kDirectory, "the bundle"));
-  BERTH_ASSIGN_OR_RETURN(const auto loop, Loop::Create());
-  Shim shim(*loop, arguments, bundle, state.daemon_address(), state.seccomp_cache_directory(), self,
-            nullptr);
-  std::optional<ttrpc::Call> asked;
-  BERTH_RETURN_IF_ERROR(Resume(state, unpacker, shim, asked));
   if (only_looks) {
     const std::string yes = absl::StrCat("ok ", kVersion, "\n");
     BERTH_RETURN_IF_ERROR(WriteAll(BorrowedFd(STDOUT_FILENO), yes));
     ::_exit(0);  // nothing of the shim's may be taken down by an end of ours
   }
-  if (asked.has_value()) {
+  if (resumed.asked.has_value()) {
     v1::UpgradeResponse response;
-    response.set_old_version(state.program_version());
+    response.set_old_version(old_version);
     response.set_new_version(kVersion);
-    asked->Reply(response.SerializeAsString());
-    asked.reset();
+    resumed.asked->Reply(response.SerializeAsString());
+    resumed.asked.reset();
   }
   ::malloc_trim(0);
-  return loop->Run();
+  return resumed.loop->Run();
 }
 
 }  // namespace berth::service
