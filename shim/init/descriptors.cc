@@ -30,13 +30,20 @@ void CloseAllBut(int* keep, size_t count) {
   ::syscall(SYS_close_range, next, UINT_MAX, 0);
 }
 
-void ResetSignals() {
-  // Only handlers and ignored signals differ from the default; the shim has few, but which is its
-  // business.
+uint64_t ChangedSignals() {
+  uint64_t changed = 0;
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction now;
     if (::sigaction(signal, nullptr, &now) != 0 || now.sa_handler == SIG_DFL) continue;
-    now = {};
+    changed |= uint64_t{1} << (signal - 1);
+  }
+  return changed;
+}
+
+void ResetSignals(uint64_t changed) {
+  for (int signal = 1; signal < NSIG; ++signal) {
+    if ((changed >> (signal - 1) & 1) == 0) continue;
+    struct sigaction now = {};
     now.sa_handler = SIG_DFL;
     ::sigaction(signal, &now, nullptr);
   }

@@ -5,6 +5,7 @@
 #define BERTH_SHIM_INIT_DESCRIPTORS_H_
 
 #include <cstddef>
+#include <cstdint>
 
 namespace berth::init {
 
@@ -12,8 +13,11 @@ namespace berth::init {
 // ignored).
 void CloseAllBut(int* keep, size_t count);
 
-// Default dispositions and an empty mask, whatever the shim uses.
-void ResetSignals();
+// The signals that are not at their default in this process: which, is the shim's business. A bit
+// for each, of signal 1 first. 64 system calls: who makes many children asks once.
+uint64_t ChangedSignals();
+// Default dispositions of these, and an empty mask.
+void ResetSignals(uint64_t changed);
 
 }  // namespace berth::init
 

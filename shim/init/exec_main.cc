@@ -88,9 +88,14 @@ int OpenHostProc() { return RawOpen("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC); 
 void KeepOnlyThePlans(const ExecPlan& plan) { CloseOthers(plan, plan.cgroup); }
 
 void RunExec(ExecPlan& plan) {
-  if (!plan.shares_memory) PrefaultProgram();
-  CloseOthers(plan, -1);
-  ResetSignals();
+  if (plan.shares_memory) {
+    // The helper has let go of all else, and this process has its descriptors.
+    if (plan.cgroup >= 0) ::close(plan.cgroup);
+  } else {
+    PrefaultProgram();
+    CloseOthers(plan, -1);
+  }
+  ResetSignals(plan.changed_signals);
   Reporter report(plan.control);
   if (plan.shares_memory) report.Send(ReportKind::kBorn);
   const int proc = OpenHostProc();
@@ -101,7 +106,7 @@ void RunExec(ExecPlan& plan) {
 void RunExecAssistant(ExecPlan& plan) {
   PrefaultProgram();
   CloseOthers(plan, -1);
-  ResetSignals();
+  ResetSignals(plan.changed_signals);
   Reporter report(plan.control);
   const int proc = OpenHostProc();
   Join(report, plan, plan.namespaces | CLONE_NEWPID);

@@ -5,6 +5,8 @@
 #ifndef BERTH_SHIM_INIT_EXEC_MAIN_H_
 #define BERTH_SHIM_INIT_EXEC_MAIN_H_
 
+#include <cstdint>
+
 #include "shim/init/process_setup.h"
 
 namespace berth::init {
@@ -12,9 +14,10 @@ namespace berth::init {
 struct ExecPlan {
   ProcessSetup process;
   int control = -1;
-  int init_pidfd = -1;  // whose namespaces to join
-  int cgroup = -1;      // into which the child is cloned; of no use to the child
-  int namespaces = 0;   // CLONE_NEW* that init does not share with us, without pid
+  int init_pidfd = -1;           // whose namespaces to join
+  int cgroup = -1;               // into which the child is cloned; of no use to the child
+  int namespaces = 0;            // CLONE_NEW* that init does not share with us, without pid
+  uint64_t changed_signals = 0;  // of the parent (ChangedSignals)
   bool user_namespace = false;
   bool shares_memory =
       false;  // the child was not given a copy: it says kBorn, and allocates nothing

@@ -310,7 +310,7 @@ constexpr char kJoinedRoot[] = "become the joined user namespace's root";
 void RunInit(InitPlan& plan) {
   PrefaultProgram();
   KeepOnlyThePlans(plan);
-  ResetSignals();
+  ResetSignals(ChangedSignals());
   Reporter report(plan.control);
   if (plan.is_rootless) {
     AwaitMapping(report);
@@ -331,7 +331,7 @@ void RunInit(InitPlan& plan) {
 void RunAssistant(InitPlan& plan) {
   PrefaultProgram();
   KeepOnlyThePlans(plan);
-  ResetSignals();
+  ResetSignals(ChangedSignals());
   Reporter report(plan.control);
   const spec::LaunchPlan& spec = *plan.spec;
   NetworkDevices devices(report, spec);

@@ -47,6 +47,8 @@ struct ContainerState {
   // execCPUAffinity of the container's own process: for execs that bring none.
   std::vector<int> exec_initial_cpus;
   std::vector<int> exec_final_cpus;
+  // Of this process, which changes none once it serves; asked at the first exec.
+  std::optional<uint64_t> changed_signals;
   OomScorePolicy oom_score_policy = OomScorePolicy::kClamp;
   std::vector<StepTime> latency;
   std::vector<std::string> warnings;

@@ -13,6 +13,7 @@
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
 #include "base/status/status_macros.h"
+#include "shim/init/descriptors.h"
 #include "shim/launch/clone.h"
 #include "shim/launch/rootless.h"
 #include "shim/spec/parse.h"
@@ -93,6 +94,8 @@ absl::Status ExecJob::Launch() {
   for (const UniqueFd& fd : options_.preserved_fds) plan.process.preserved.push_back(fd.get());
   plan.process.seccomp = state_.seccomp.get();
   plan.process.keyring = state_.keyring.empty() ? nullptr : state_.keyring.c_str();
+  if (!state_.changed_signals) state_.changed_signals = init::ChangedSignals();
+  plan.changed_signals = *state_.changed_signals;
   plan.control = control_.get();
   plan.init_pidfd = state_.init_pidfd.get();
   plan.namespaces = state_.namespaces;

@@ -91,7 +91,9 @@ void SharedChild::Ground::MakeChild() {
     return;
   }
   clone_args arguments = {};
-  arguments.flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_PARENT_SETTID;
+  // No handler of ours may run in the child: it would run in our memory.
+  arguments.flags =
+      CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_PARENT_SETTID | CLONE_CLEAR_SIGHAND;
   arguments.parent_tid = reinterpret_cast<uintptr_t>(&pid);
   arguments.stack = reinterpret_cast<uintptr_t>(child_stack());
   arguments.stack_size = kChildStack;
