@@ -62,7 +62,7 @@ class ShimUpgradeTest(UpgradeCase):
         with open("/proc/%d/cmdline" % shim) as file:
             self.assertIn("-upgrade-take", file.read())
         self.assertIsNone(waiter.poll())
-        self.berth("exec", "web", "touch", "/go")
+        self.berth("exec", "web", "touch", "/go", check=False)
         self.assertEqual(waiter.communicate(timeout=60)[0], "5\n")
         self.assertEqual(self.berth("logs", "web"), "".join("%d\n" % i for i in range(1, 150001)))
         self.berth("rm", "web")
@@ -78,7 +78,7 @@ class ShimUpgradeTest(UpgradeCase):
         wait_for(lambda: self.daemon.tasks().get("front", (0, ""))[1] == "RUNNING", 30)
         for _ in range(3):
             self.upgrade("front")
-        self.ctr("tasks", "exec", "--exec-id", "e", "front", "touch", "/go")
+        self.ctr("tasks", "exec", "--exec-id", "e", "front", "touch", "/go", check=False)
         self.assertEqual(ctr.wait(60), 3)
         reader.join(30)
         self.assertEqual(text[0], "".join("%d\n" % i for i in range(1, 200001)) + "last\n")
@@ -103,10 +103,19 @@ class ShimUpgradeTest(UpgradeCase):
         front.stdin.write("two\n")
         front.stdin.flush()
         self.assertEqual(front.stdout.readline(), "got two\n")
-        self.berth("exec", "front", "touch", "/go")
+        self.berth("exec", "front", "touch", "/go", check=False)
         self.assertEqual((run.communicate(timeout=60)[0], run.returncode), ("ended\n", 9))
         front.stdin.close()
         self.assertEqual(front.wait(60), 7)
+
+    def test_an_exec_begins_with_every_signal_at_its_default_before_and_after(self):
+        """The shim ignores some, and its next program asks again which."""
+        self.berth("run", "-d", "--name", "plain", "busybox", "sleep", "1000")
+        for _ in range(2):
+            for _ in range(2):  # the first asks, the second knows
+                lines = self.berth("exec", "plain", "grep", "-E", "^Sig(Blk|Ign|Cgt):", "/proc/self/status").split("\n")[:3]
+                self.assertEqual([int(line.split()[1], 16) for line in lines], [0, 0, 0], lines)
+            self.upgrade("plain")
 
     def test_restarts_and_health_checks_go_on(self):
         self.berth("run", "-d", "--name", "again", "--restart", "always", "--health-cmd", "test -e /well", "--health-interval", "100ms",
@@ -126,7 +135,7 @@ class ShimUpgradeTest(UpgradeCase):
         self.upgrade("small")
         self.assertEqual(self.inspect("small", "{{.State.Status}}"), "paused")
         self.berth("unpause", "small")
-        self.berth("exec", "small", "touch", "/go")
+        self.berth("exec", "small", "touch", "/go", check=False)
         wait_for(lambda: self.inspect("small", "{{.State.OOMKilled}}") == "true", 60)
 
     def test_a_program_that_cannot_take_over_changes_nothing(self):
@@ -200,7 +209,7 @@ class DaemonAndShimUpgradeTest(UpgradeCase):
         self.upgrade("lasting")
         self.assertEqual(self.inspect("lasting", "{{.State.Pid}} {{.State.Status}}"), pid + " running")
         # An exit while no daemon is there, after an upgrade.
-        self.berth("exec", "lasting", "touch", "/go")
+        self.berth("exec", "lasting", "touch", "/go", check=False)
         wait_for(lambda: self.inspect("lasting", "{{.State.Status}} {{.State.ExitCode}}") == "exited 8", 30)
 
     def test_an_end_while_the_daemon_is_away_after_an_upgrade(self):
@@ -255,7 +264,7 @@ class LoggerUpgradeTest(BerthTest):
         return found
 
     def end_with(self, name, code):
-        self.ctr("tasks", "exec", "--exec-id", "go", name, "touch", "/go")
+        self.ctr("tasks", "exec", "--exec-id", "go", name, "touch", "/go", check=False)
         wait_for(lambda: self.daemon.tasks()[name][1] == "STOPPED", 60)
         self.assertIn("exit code %d" % code, self.ctr("tasks", "rm", name, check=False).stderr)
 
@@ -321,7 +330,7 @@ class OtherRuntimeUpgradeTest(BerthTest):
         wait_for(lambda: self.daemon.berth("shim", "upgrade", "other", check=False).returncode == 0, 30)
         self.assertEqual(self.daemon.tasks()["other"], (pid, "PAUSED"))
         self.ctr("tasks", "resume", "other")
-        self.ctr("tasks", "exec", "--exec-id", "g", "other", "touch", "/go")
+        self.ctr("tasks", "exec", "--exec-id", "g", "other", "touch", "/go", check=False)
         wait_for(lambda: self.daemon.tasks()["other"][1] == "STOPPED", 30)
         self.assertIn("exit code 9", self.ctr("tasks", "rm", "other").stderr)
 
