@@ -114,7 +114,8 @@ class ShimUpgradeTest(UpgradeCase):
         for _ in range(2):
             for _ in range(2):  # the first asks, the second knows
                 lines = self.berth("exec", "plain", "grep", "-E", "^Sig(Blk|Ign|Cgt):", "/proc/self/status").split("\n")[:3]
-                self.assertEqual([int(line.split()[1], 16) for line in lines], [0, 0, 0], lines)
+                # But 32 and 33: the C library lets nobody set its own, so they are as whoever started the daemon left them.
+                self.assertEqual([int(line.split()[1], 16) & ~0x180000000 for line in lines], [0, 0, 0], lines)
             self.upgrade("plain")
 
     def test_restarts_and_health_checks_go_on(self):
