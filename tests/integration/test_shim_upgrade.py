@@ -114,7 +114,7 @@ class ShimUpgradeTest(UpgradeCase):
         for _ in range(2):
             for _ in range(2):  # the first asks, the second knows
                 lines = self.berth("exec", "plain", "grep", "-E", "^Sig(Blk|Ign|Cgt):", "/proc/self/status").split("\n")[:3]
-                # But 32 and 33: the C library lets nobody set its own, so they are as whoever started the daemon left them.
+                # But 32 and 33, the C library's own: posix_spawn leaves them ignored, and sigaction lets nobody set them.
                 self.assertEqual([int(line.split()[1], 16) & ~0x180000000 for line in lines], [0, 0, 0], lines)
             self.upgrade("plain")
 
