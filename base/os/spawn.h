@@ -49,10 +49,9 @@ class ChildProcess {
 };
 
 struct SpawnOptions {
-  std::string executable;              // a path; /proc/self/fd/N for a descriptor of this process
-  std::vector<std::string> arguments;  // with argv[0]
-  // KEY=value, the whole of it (a sanitizer's own options are added in its build).
-  std::vector<std::string> environment;
+  std::string executable;                // a path; /proc/self/fd/N for a descriptor of this process
+  std::vector<std::string> arguments;    // with argv[0]
+  std::vector<std::string> environment;  // KEY=value, the whole of it
   // Descriptor number in the child -> ours. 0, 1 and 2 become /dev/null when not listed. Numbers
   // from 0 to 31.
   std::vector<std::pair<int, int>> descriptors;

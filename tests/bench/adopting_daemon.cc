@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/os/fd_factories.h"
-#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 #include "tests/bench/bench_daemon.h"
 #include "tests/bench/process_numbers.h"
@@ -29,7 +29,7 @@ constexpr absl::Duration kPatience = absl::Minutes(3);
 // `act` for every number of [from, to), by a few clients at once; the first error ends it.
 absl::Status ForEach(int from, int to, absl::FunctionRef<absl::Status(int)> act) {
   std::atomic<int> next{from};
-  Mutex mutex;
+  absl::Mutex mutex;
   absl::Status first;
   std::vector<std::thread> clients;
   for (int client = 0; client < std::min(kClients, to - from); ++client) {
@@ -38,7 +38,7 @@ absl::Status ForEach(int from, int to, absl::FunctionRef<absl::Status(int)> act)
         const absl::Status status = act(number);
         if (status.ok()) continue;
         next = to;
-        MutexLock lock(&mutex);
+        absl::MutexLock lock(&mutex);
         first.Update(status);
       }
     });
@@ -141,11 +141,11 @@ absl::StatusOr<absl::Duration> AdoptingDaemon::Restart() {
 absl::Status AdoptingDaemon::Stop() {
   if (daemon_.pid() <= 0) return absl::OkStatus();
   // All are tried: after a failure some were never started.
-  Mutex mutex;
+  absl::Mutex mutex;
   absl::Status first;
   (void)ForEach(0, std::exchange(containers_, 0), [&](int number) {
     const absl::Status status = server_.StopContainer(IdOf(number));
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     first.Update(status);
     return absl::IsUnavailable(status) ? status : absl::OkStatus();
   });

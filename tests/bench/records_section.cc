@@ -9,8 +9,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
-#include "base/os/mutex.h"
 #include "tests/bench/sections.h"
 #include "tests/bench/stubs.h"
 
@@ -125,7 +125,7 @@ class Subscriber {
       while (reader_->Read(&envelope)) {
         int number = 0;
         if (!absl::SimpleAtoi(envelope.event().value(), &number)) continue;
-        MutexLock lock(&mutex_);
+        absl::MutexLock lock(&mutex_);
         last_ = number;
       }
     });
@@ -137,14 +137,14 @@ class Subscriber {
   // False after `timeout` without the event `number` or a later one.
   bool WaitFor(int number, absl::Duration timeout) {
     const auto came = [&] { return last_ >= number; };
-    MutexLock lock(&mutex_);
+    absl::MutexLock lock(&mutex_);
     return mutex_.AwaitWithTimeout(absl::Condition(&came), timeout);
   }
 
  private:
   Context context_;
   std::unique_ptr<grpc::ClientReader<events::Envelope>> reader_;
-  Mutex mutex_;
+  absl::Mutex mutex_;
   int last_ ABSL_GUARDED_BY(mutex_) = -1;
   std::thread thread_;
 };

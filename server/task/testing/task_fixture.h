@@ -15,10 +15,11 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "base/grpc/executor.h"
 #include "base/log/logger.h"
-#include "base/os/mutex.h"
 #include "gtest/gtest.h"
 #include "server/events/exchange.h"
 #include "server/task/loop_thread.h"
@@ -50,7 +51,7 @@ class Pending {
 
  private:
   struct State {
-    Notification done;
+    absl::Notification done;
     absl::StatusOr<Response> response = absl::UnknownError("unset");
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
@@ -113,7 +114,7 @@ class TaskFixture : public testing::Test {
   std::unique_ptr<TaskManager> manager_;
 
  private:
-  Mutex mutex_;
+  absl::Mutex mutex_;
   std::map<std::string, containerd::services::containers::v1::Container> containers_
       ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Subscription> subscription_;
