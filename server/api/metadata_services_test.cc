@@ -62,6 +62,7 @@ class MetadataServicesTest : public testing::Test {
   }
   ~MetadataServicesTest() override {
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
+    page_streams_->Stop();  // what waits in its queue names the server
     executor_.Stop();
     scheduler_.Stop();
   }
