@@ -3,12 +3,10 @@ runtime is a shared library."""
 
 FULLY_STATIC_FEATURES = select({
     "//tools/bazel:sanitizer_asan": [],
-    "//tools/bazel:sanitizer_tsan": [],
     "//conditions:default": ["fully_static_link"],
 })
 
 FULLY_STATIC_LINKOPTS = select({
     "//tools/bazel:sanitizer_asan": [],
-    "//tools/bazel:sanitizer_tsan": [],
     "//conditions:default": ["-static"],
 })
