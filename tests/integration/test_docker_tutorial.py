@@ -68,6 +68,7 @@ class TutorialTest(DockerTest):
         terminal.expect("127.0.0.1:6379>")
         terminal.type("get myvalue\r")
         terminal.expect('"5"')
+        terminal.expect("127.0.0.1:6379>")  # before its prompt it throws away what was typed
         terminal.type("exit\r")
         self.assertEqual(terminal.wait(), 0)
         self.assertTrue(terminal.is_restored())
