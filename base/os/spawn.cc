@@ -34,6 +34,22 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
   return pointers;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+// Where a finding is reported is in the environment, and belongs to every program of ours.
+std::vector<std::string> EnvironmentOf(const SpawnOptions& options) {
+  std::vector<std::string> environment = options.environment;
+  for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"}) {
+    const char* value = ::getenv(name);
+    if (value != nullptr) environment.push_back(absl::StrCat(name, "=", value));
+  }
+  return environment;
+}
+#else
+const std::vector<std::string>& EnvironmentOf(const SpawnOptions& options) {
+  return options.environment;
+}
+#endif
+
 }  // namespace
 
 ChildProcess::ChildProcess(pid_t pid, UniqueFd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
@@ -98,21 +114,6 @@ UniqueFd ChildProcess::Detach() {
   return std::move(pidfd_);
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-namespace {
-
-// Where a finding is reported is in the environment, and belongs to every program of ours.
-std::vector<std::string> WithSanitizerOptions(std::vector<std::string> environment) {
-  for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"}) {
-    const char* value = ::getenv(name);
-    if (value != nullptr) environment.push_back(absl::StrCat(name, "=", value));
-  }
-  return environment;
-}
-
-}  // namespace
-#endif
-
 absl::StatusOr<ChildProcess> Spawn(const SpawnOptions& options) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
@@ -152,12 +153,8 @@ absl::StatusOr<ChildProcess> Spawn(const SpawnOptions& options) {
   ::posix_spawnattr_setflags(&attributes, static_cast<short>(flags));
 
   std::vector<char*> arguments = Pointers(options.arguments);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  const std::vector<std::string> passed_on = WithSanitizerOptions(options.environment);
-  std::vector<char*> environment = Pointers(passed_on);
-#else
-  std::vector<char*> environment = Pointers(options.environment);
-#endif
+  const std::vector<std::string>& words = EnvironmentOf(options);
+  std::vector<char*> environment = Pointers(words);
   pid_t pid = -1;
   const int failed = ::posix_spawn(&pid, options.executable.c_str(), &actions, &attributes,
                                    arguments.data(), environment.data());
