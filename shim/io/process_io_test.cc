@@ -237,6 +237,17 @@ TEST_F(ProcessIoTest, FileIsMadeWithItsDirectoryAndAppendedTo) {
   EXPECT_EQ(*ReadFile(Path("logs/x/app.log")), "out\nerr\nout\nerr\n");
 }
 
+TEST_F(ProcessIoTest, AFlowIntoAFileArrivesWhole) {
+  ASSERT_TRUE(
+      Open(Request{.in = "", .out = absl::StrCat("file://", Path("flow")), .err = ""}).ok());
+  ChildProcess child = Run("seq 1 400000; echo end");
+  EXPECT_EQ(WaitFor(child).ExitCode(), 0);
+  Drain(absl::Seconds(10));
+  std::string expected;
+  for (int i = 1; i <= 400000; ++i) absl::StrAppend(&expected, i, "\n");
+  EXPECT_TRUE(*ReadFile(Path("flow")) == expected + "end\n");
+}
+
 TEST_F(ProcessIoTest, LogAndAttachedClientGetTheSameAndTheInputIsTheClients) {
   AttachHub hub(*loop_, AttachHub::Terminal::kNo, AttachHub::Input::kFirstClient);
   const std::string uri = absl::StrCat("berth-log://", Path("c.log"), "?driver=cri");

@@ -1,20 +1,17 @@
 #include "tests/bench/adopting_daemon.h"
 
 #include <signal.h>
-#include <sys/socket.h>
 
 #include <algorithm>
-#include <atomic>
 #include <iostream>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
-#include "base/os/fd_factories.h"
 #include "base/status/status_macros.h"
 #include "tests/bench/bench_daemon.h"
+#include "tests/bench/in_parallel.h"
 #include "tests/bench/process_numbers.h"
 #include "tests/bench/stubs.h"
 
@@ -25,27 +22,6 @@ namespace tasks = containerd::services::tasks::v1;
 
 constexpr int kClients = 4;
 constexpr absl::Duration kPatience = absl::Minutes(3);
-
-// `act` for every number of [from, to), by a few clients at once; the first error ends it.
-absl::Status ForEach(int from, int to, absl::FunctionRef<absl::Status(int)> act) {
-  std::atomic<int> next{from};
-  absl::Mutex mutex;
-  absl::Status first;
-  std::vector<std::thread> clients;
-  for (int client = 0; client < std::min(kClients, to - from); ++client) {
-    clients.emplace_back([&] {
-      for (int number = next++; number < to; number = next++) {
-        const absl::Status status = act(number);
-        if (status.ok()) continue;
-        next = to;
-        absl::MutexLock lock(&mutex);
-        first.Update(status);
-      }
-    });
-  }
-  for (std::thread& client : clients) client.join();
-  return first;
-}
 
 absl::StatusOr<int> CountRunning(Stubs& stubs) {
   tasks::ListTasksResponse response;
@@ -91,12 +67,7 @@ absl::StatusOr<absl::Duration> AdoptingDaemon::Adopt() {
       daemon_, StartDaemon(program_.bin, program_.name, program_.directory, program_.arguments));
   const absl::Time deadline = begin + kPatience;
   // A client that tries again at once; gRPC's own waits between attempts are not the daemon's.
-  while (!ConnectUnix(server_.address(), SOCK_NONBLOCK).ok()) {
-    if (absl::Now() > deadline) {
-      return absl::DeadlineExceededError(absl::StrCat(server_.address(), ": nobody listens"));
-    }
-    absl::SleepFor(absl::Microseconds(200));  // tidy: allow(sleep) nothing tells of a socket
-  }
+  BERTH_RETURN_IF_ERROR(AwaitListener(server_.address(), deadline));
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxReceiveMessageSize(-1);
@@ -125,7 +96,7 @@ absl::Status AdoptingDaemon::Start() {
 absl::Status AdoptingDaemon::GrowTo(int count) {
   const int from = std::exchange(containers_, std::max(containers_, count));
   BERTH_RETURN_IF_ERROR(server_.Version().status());
-  return ForEach(from, containers_, [this](int number) {
+  return InParallel(kClients, from, containers_, [this](int number) {
     return server_.StartContainer(IdOf(number), {{"/bin/sleep", "1000000"}}).status();
   });
 }
@@ -143,7 +114,7 @@ absl::Status AdoptingDaemon::Stop() {
   // All are tried: after a failure some were never started.
   absl::Mutex mutex;
   absl::Status first;
-  (void)ForEach(0, std::exchange(containers_, 0), [&](int number) {
+  (void)InParallel(kClients, 0, std::exchange(containers_, 0), [&](int number) {
     const absl::Status status = server_.StopContainer(IdOf(number));
     absl::MutexLock lock(&mutex);
     first.Update(status);

@@ -23,13 +23,16 @@ namespace {
 constexpr double kMaxMillis = 150;
 constexpr double kMinRatio = 4;
 
-AdoptingProgram ProgramOf(const Adoption& adoption, const char* label) {
+AdoptingProgram ProgramOf(const Adoption& adoption, const char* name, const std::string& bin,
+                          std::vector<std::string> arguments) {
   AdoptingProgram program;
-  program.label = label;
-  program.name = label;
-  program.directory = absl::StrCat(adoption.directory, "/adoption/", label);
+  program.label = name;
+  program.bin = bin;
+  program.name = name;
+  program.arguments = std::move(arguments);
+  program.directory = absl::StrCat(adoption.directory, "/adoption/", name);
   program.snapshotter = adoption.snapshotter;
-  program.group = absl::StrCat(adoption.group, "/", label);
+  program.group = absl::StrCat(adoption.group, "/", name);
   program.busybox = adoption.busybox;
   return program;
 }
@@ -43,18 +46,9 @@ class Section {
  public:
   Section(const Adoption& adoption, const Plan& plan, Report* report)
       : plan_(plan),
-        ours_([&] {
-          AdoptingProgram program = ProgramOf(adoption, "berthd");
-          program.bin = adoption.bin;
-          program.arguments = {"--log-level", "warn"};
-          return program;
-        }()),
-        peer_([&] {
-          AdoptingProgram program = ProgramOf(adoption, "containerd");
-          program.bin = adoption.containerd_bin;
-          program.arguments = {"--config", adoption.containerd_config, "--log-level", "error"};
-          return program;
-        }()),
+        ours_(ProgramOf(adoption, "berthd", adoption.bin, {"--log-level", "warn"})),
+        peer_(ProgramOf(adoption, "containerd", adoption.containerd_bin,
+                        {"--config", adoption.containerd_config, "--log-level", "error"})),
         servers_(ours_.server(), peer_.server()),
         report_(report) {}
 

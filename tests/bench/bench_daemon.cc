@@ -1,12 +1,14 @@
 #include "tests/bench/bench_daemon.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <filesystem>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/os/fd_factories.h"
 #include "base/status/status_macros.h"
 
@@ -30,6 +32,16 @@ absl::StatusOr<ChildProcess> StartDaemon(const std::string& bin, const std::stri
   spawn.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
   spawn.descriptors = {{2, log.get()}};
   return Spawn(spawn);
+}
+
+absl::Status AwaitListener(const std::string& socket, absl::Time deadline) {
+  while (!ConnectUnix(socket, SOCK_NONBLOCK).ok()) {
+    if (absl::Now() > deadline) {
+      return absl::DeadlineExceededError(absl::StrCat(socket, ": nobody listens"));
+    }
+    absl::SleepFor(absl::Microseconds(200));  // tidy: allow(sleep) nothing tells of a socket
+  }
+  return absl::OkStatus();
 }
 
 std::vector<pid_t> ShimsOf(const std::string& directory) {

@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/os/spawn.h"
 
 namespace berth::bench {
@@ -19,6 +21,8 @@ std::string SocketOf(const std::string& directory);
 absl::StatusOr<ChildProcess> StartDaemon(const std::string& bin, const std::string& program,
                                          const std::string& directory,
                                          const std::vector<std::string>& more = {});
+// Until somebody listens at `socket`. Errors: DEADLINE_EXCEEDED.
+absl::Status AwaitListener(const std::string& socket, absl::Time deadline);
 // The shims whose bundles lie below `directory`.
 std::vector<pid_t> ShimsOf(const std::string& directory);
 

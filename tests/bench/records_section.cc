@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "tests/bench/in_parallel.h"
 #include "tests/bench/sections.h"
 #include "tests/bench/stubs.h"
 
@@ -28,25 +29,9 @@ constexpr int kMostAttempts = 500;
 
 std::string RecordId(int number) { return absl::StrCat("bench-record-", number); }
 
-// `act` for each number below `count`, by several threads.
-absl::Status ForEachRecord(int count, absl::FunctionRef<absl::Status(int)> act) {
-  std::vector<absl::Status> statuses(kWriters);
-  std::vector<std::thread> threads;
-  for (int writer = 0; writer < kWriters; ++writer) {
-    threads.emplace_back([&, writer] {
-      for (int i = writer; i < count && statuses[writer].ok(); i += kWriters) {
-        statuses[writer] = act(i);
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  for (const absl::Status& status : statuses) BERTH_RETURN_IF_ERROR(status);
-  return absl::OkStatus();
-}
-
 absl::Status MakeRecords(Server& server, int count) {
   const std::string spec = ContainerSpec(server.group(), "record", {{"/bin/true"}});
-  return ForEachRecord(count, [&](int number) {
+  return InParallel(kWriters, 0, count, [&](int number) {
     containers::CreateContainerRequest create;
     containers::Container* container = create.mutable_container();
     container->set_id(RecordId(number));
@@ -58,7 +43,7 @@ absl::Status MakeRecords(Server& server, int count) {
 }
 
 absl::Status RemoveRecords(Server& server, int count) {
-  return ForEachRecord(count, [&](int number) {
+  return InParallel(kWriters, 0, count, [&](int number) {
     containers::DeleteContainerRequest remove;
     remove.set_id(RecordId(number));
     google::protobuf::Empty empty;

@@ -18,7 +18,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
-#include "base/os/fd_factories.h"
 #include "base/os/lock_checks.h"
 #include "base/status/status_macros.h"
 #include "tests/bench/bench_daemon.h"
@@ -101,10 +100,7 @@ absl::Status Soak::Run() {
   BERTH_ASSIGN_OR_RETURN(daemon_, StartDaemon(options_.bin, "berthd", options_.directory));
   const absl::Time begin = absl::Now();
   const std::string socket = SocketOf(options_.directory);
-  while (!ConnectUnix(socket).ok()) {
-    if (absl::Now() - begin > absl::Seconds(30)) return absl::DeadlineExceededError("no socket");
-    absl::SleepFor(absl::Milliseconds(5));  // tidy: allow(sleep) nothing tells of a socket
-  }
+  BERTH_RETURN_IF_ERROR(AwaitListener(socket, begin + absl::Seconds(30)));
   Server server("berthd", socket, "overlayfs", "berth-soak");
   BERTH_RETURN_IF_ERROR(server.SetUp(options_.busybox));
   BERTH_RETURN_IF_ERROR(
