@@ -38,13 +38,13 @@ std::string Header(const grpc::ServerContextBase& context, const char* name) {
 }  // namespace
 
 bool CallCancellation::cancelled() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return cancelled_;
 }
 
 void CallCancellation::AddCallback(absl::AnyInvocable<void()> callback) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (closed_) return;
     if (!cancelled_) {
       callbacks_.push_back(std::move(callback));
@@ -57,7 +57,7 @@ void CallCancellation::AddCallback(absl::AnyInvocable<void()> callback) {
 void CallCancellation::Cancel() {
   std::vector<absl::AnyInvocable<void()>> callbacks;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (cancelled_ || closed_) return;
     cancelled_ = true;
     callbacks.swap(callbacks_);
@@ -67,7 +67,7 @@ void CallCancellation::Cancel() {
 
 void CallCancellation::Close() {
   std::vector<absl::AnyInvocable<void()>> callbacks;  // destroyed outside the lock
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   closed_ = true;
   callbacks.swap(callbacks_);
 }

@@ -15,7 +15,7 @@ Executor::Executor(size_t threads, size_t queue_limit, absl::string_view thread_
 Executor::~Executor() { Stop(); }
 
 bool Executor::Post(Task task) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (stopping_ || queue_.size() >= queue_limit_) return false;
   queue_.push_back(std::move(task));
   return true;
@@ -23,7 +23,7 @@ bool Executor::Post(Task task) {
 
 void Executor::PostContinuation(Task task) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (!stopping_) {
       queue_.push_back(std::move(task));
       return;
@@ -34,7 +34,7 @@ void Executor::PostContinuation(Task task) {
 
 void Executor::Stop() {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (stopping_) {
       mutex_.Await(absl::Condition(&stopped_));
       return;
@@ -42,7 +42,7 @@ void Executor::Stop() {
     stopping_ = true;
   }
   for (std::thread& thread : threads_) thread.join();
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   stopped_ = true;
 }
 
@@ -54,7 +54,7 @@ void Executor::Work() {
   while (true) {
     Task task;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(&has_work));
       if (queue_.empty()) return;
       task = std::move(queue_.front());

@@ -17,7 +17,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 
 namespace berth {
 
@@ -45,7 +45,7 @@ class Executor {
 
   const size_t queue_limit_;
   const std::string thread_name_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::deque<Task> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

@@ -3,7 +3,7 @@
 #include <atomic>
 #include <utility>
 
-#include "absl/synchronization/notification.h"
+#include "base/os/mutex.h"
 #include "gtest/gtest.h"
 
 namespace berth {
@@ -19,7 +19,7 @@ TEST(ExecutorTest, StopRunsEveryAcceptedTask) {
 
 TEST(ExecutorTest, RefusesWhenTheQueueIsFullButTakesContinuations) {
   Executor executor(1, 2);
-  absl::Notification running, release;
+  Notification running, release;
   ASSERT_TRUE(executor.Post([&] {
     running.Notify();
     release.WaitForNotification();

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "base/grpc/bidi.h"
 #include "base/grpc/server_stream.h"
 #include "base/grpc/unary.h"
+#include "base/os/mutex.h"
 #include "gtest/gtest.h"
 #include "proto/containerd/services/content/v1/content.grpc.pb.h"
 
@@ -122,7 +122,7 @@ class FakeService final : public Content::CallbackService {
   }
 
   Executor& executor_;
-  absl::Notification holding_, cancelled_;
+  Notification holding_, cancelled_;
   std::optional<Done<StatusResponse>> held_;
   std::optional<StreamSink<ListContentResponse>> sink_;
   std::atomic<int> open_sessions_{0};
@@ -210,8 +210,8 @@ TEST_F(GrpcTest, HandlerMayReturnAPlainStatusForAnEmptyResponse) {
 
 TEST_F(GrpcTest, FullExecutorAnswersResourceExhausted) {
   // Shared: the threads still look at it when this function has returned.
-  const auto release = std::make_shared<absl::Notification>();
-  absl::Notification running[2];
+  const auto release = std::make_shared<Notification>();
+  Notification running[2];
   for (auto& notification : running) {
     ASSERT_TRUE(executor_.Post([&notification, release] {
       notification.Notify();

@@ -118,7 +118,7 @@ void PageStreams::Start(std::vector<Method> methods) {
 }
 
 void PageStreams::CountCalls(int change) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   calls_ += change;
 }
 
@@ -137,7 +137,7 @@ void PageStreams::Stop() {
   {
     // A call that was cancelled still has an operation to start: the one that ends it.
     const auto none = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return calls_ == 0; };
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     mutex_.Await(absl::Condition(&none));
   }
   queue_->Shutdown();

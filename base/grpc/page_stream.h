@@ -24,9 +24,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "base/grpc/call_info.h"
 #include "base/grpc/executor.h"
+#include "base/os/mutex.h"
 
 namespace berth {
 
@@ -69,7 +69,7 @@ class PageStreams {
   std::vector<Method> methods_;  // constant after Start
   std::thread thread_;
   bool stopped_ = false;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   int calls_ ABSL_GUARDED_BY(mutex_) = 0;  // that began and have not ended
 };
 

@@ -10,8 +10,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "gtest/gtest.h"
 #include "proto/containerd/services/content/v1/content.grpc.pb.h"
 
@@ -37,7 +37,7 @@ class RawReadService final : public Content::WithRawMethod_Read<Content::Service
   // False when it takes longer than anything should.
   bool WaitForNoSource() {
     const auto none = [this] { return open_sources_ == 0; };
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return mutex_.AwaitWithTimeout(absl::Condition(&none), absl::Seconds(30));
   }
 
@@ -69,16 +69,16 @@ class RawReadService final : public Content::WithRawMethod_Read<Content::Service
 
   // Counted until it is destroyed.
   std::shared_ptr<void> CountSource() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     ++open_sources_;
     return {nullptr, [this](void*) {
-              absl::MutexLock lock(&mutex_);
+              MutexLock lock(&mutex_);
               --open_sources_;
             }};
   }
 
   std::atomic<int> pages_{0};
-  absl::Mutex mutex_;
+  Mutex mutex_;
   int open_sources_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -21,10 +21,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "base/grpc/call_info.h"
 #include "base/grpc/executor.h"
 #include "base/grpc/status_conversion.h"
+#include "base/os/mutex.h"
 
 namespace berth {
 
@@ -130,7 +130,7 @@ class PushReactor final : public grpc::ServerWriteReactor<Response>,
 
   bool Push(Response response) override {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (closed_) return false;
       if (queue_.size() >= queue_limit_) {
         closed_ = true;
@@ -147,13 +147,13 @@ class PushReactor final : public grpc::ServerWriteReactor<Response>,
     return true;
   }
   bool HasRoom() const override {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return closed_ || queue_.size() < queue_limit_;
   }
   void OnRoom(absl::AnyInvocable<void()> callback) override { on_room_ = std::move(callback); }
   void Close(absl::Status status) override {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (closed_) return;
       closed_ = true;
       end_ = std::move(status);
@@ -173,7 +173,7 @@ class PushReactor final : public grpc::ServerWriteReactor<Response>,
     call_.cancellation->Close();
     absl::Status end;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       end = end_;
     }
     this->Finish(ToGrpc(end));
@@ -182,7 +182,7 @@ class PushReactor final : public grpc::ServerWriteReactor<Response>,
     bool write_next = false;
     bool over = false;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       writing_ = false;
       if (!ok) {
         queue_.clear();
@@ -209,7 +209,7 @@ class PushReactor final : public grpc::ServerWriteReactor<Response>,
   const CallInfo call_;
   const size_t queue_limit_;
   absl::AnyInvocable<void()> on_room_;  // set before the first write
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::deque<Response> queue_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

@@ -65,7 +65,7 @@ Loop::~Loop() {
   // Functions may own watches or cancel timers: destroy them while the rest of the loop is whole.
   std::vector<Function> posted;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     posted.swap(posted_);
   }
   posted.clear();
@@ -137,13 +137,13 @@ absl::Duration Loop::Remaining(TimerId timer) const {
 }
 
 Loop::Contents Loop::contents() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return {.watches = entries_.size(), .timers = timers_.size(), .posted = posted_.size()};
 }
 
 void Loop::Post(Function function) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     posted_.push_back(std::move(function));
     if (posted_.size() > 1) return;  // the first one has woken the loop
   }
@@ -153,7 +153,7 @@ void Loop::Post(Function function) {
 
 void Loop::Stop() {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     stopping_ = true;
   }
   const uint64_t one = 1;
@@ -163,7 +163,7 @@ void Loop::Stop() {
 void Loop::RunPosted() {
   std::vector<Function> functions;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     functions.swap(posted_);
   }
   for (Function& function : functions) {
@@ -226,7 +226,7 @@ absl::Status Loop::RunOnce(absl::Duration limit) {
 absl::Status Loop::Run() {
   while (true) {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (std::exchange(stopping_, false)) return absl::OkStatus();
     }
     BERTH_RETURN_IF_ERROR(RunOnce(absl::Hours(1)));

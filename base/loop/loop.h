@@ -22,8 +22,8 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "base/os/unique_fd.h"
 
 namespace berth {
@@ -122,7 +122,7 @@ class Loop {
   std::map<TimerKey, Function> timers_;
   absl::flat_hash_map<uint64_t, int64_t> timer_due_ns_;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::vector<Function> posted_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 };

@@ -42,7 +42,7 @@ struct Database::Pending {
   absl::Status status;
   uint64_t commit = 0;
   bool done = false;
-  absl::CondVar changed;  // done, or at the head of the queue
+  CondVar changed;  // done, or at the head of the queue
 };
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(absl::string_view path,
@@ -96,7 +96,7 @@ absl::Status Database::Write(WriteMode mode, Operation operation) {
   BERTH_CHECK(writing_thread_.load() != std::this_thread::get_id());  // a Write inside a Write
   Pending pending{mode, operation, absl::OkStatus(), 0, false, {}};
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (closed_) return absl::UnavailableError(absl::StrCat("database \"", path_, "\" is closed"));
     if (queue_.size() >= static_cast<size_t>(options_.write_queue_limit)) {
       return absl::ResourceExhaustedError(
@@ -202,7 +202,7 @@ void Database::NoteCommit(const std::vector<Pending*>& group) {
   const bool long_log =
       wal_pages_.load(std::memory_order_relaxed) >= options_.checkpoint_after_pages;
   if (!delayed && !long_log) return;
-  absl::MutexLock lock(&background_mutex_);
+  MutexLock lock(&background_mutex_);
   bool wake = false;
   if (delayed && delayed_since_ == absl::InfiniteFuture()) {
     delayed_since_ = absl::Now();
@@ -216,7 +216,7 @@ void Database::NoteCommit(const std::vector<Pending*>& group) {
 }
 
 void Database::RequestSync() {
-  absl::MutexLock lock(&background_mutex_);
+  MutexLock lock(&background_mutex_);
   if (delayed_since_ != absl::InfiniteFuture()) return;
   delayed_since_ = absl::Now();
   background_wakeup_.Signal();
@@ -224,7 +224,7 @@ void Database::RequestSync() {
 
 // Sleeps without a timer while nothing is delayed, so that an idle daemon does not wake up.
 void Database::BackgroundLoop() {
-  absl::MutexLock lock(&background_mutex_);
+  MutexLock lock(&background_mutex_);
   while (true) {
     const absl::Time due = delayed_since_ + options_.delayed_sync_after;
     if (!stopping_ && !checkpoint_wanted_ && absl::Now() < due) {
@@ -272,7 +272,7 @@ absl::Status Database::Read(Operation operation) {
 
 absl::StatusOr<std::unique_ptr<Connection>> Database::TakeReader() {
   {
-    absl::MutexLock lock(&read_mutex_);
+    MutexLock lock(&read_mutex_);
     while (!reads_closed_ && idle_readers_.empty() && readers_ >= options_.read_connections_limit) {
       reader_returned_.Wait(&read_mutex_);
     }
@@ -293,7 +293,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Database::TakeReader() {
 }
 
 void Database::ReturnReader(std::unique_ptr<Connection> reader) {
-  absl::MutexLock lock(&read_mutex_);
+  MutexLock lock(&read_mutex_);
   // A reader whose transaction could not be ended would pin an old state: it is closed.
   if (reader != nullptr && ::sqlite3_get_autocommit(reader->handle()) == 0) reader.reset();
   if (reader != nullptr) {
@@ -314,13 +314,13 @@ uint64_t Database::UnsyncedCommits() const {
 
 absl::Status Database::Close() {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (closed_) return absl::OkStatus();
     closed_ = true;
     while (!queue_.empty()) drained_.Wait(&mutex_);
   }
   {
-    absl::MutexLock lock(&read_mutex_);
+    MutexLock lock(&read_mutex_);
     reads_closed_ = true;
     reader_returned_.SignalAll();
     while (static_cast<size_t>(readers_) > idle_readers_.size()) {
@@ -331,7 +331,7 @@ absl::Status Database::Close() {
   }
   if (background_.joinable()) {
     {
-      absl::MutexLock lock(&background_mutex_);
+      MutexLock lock(&background_mutex_);
       stopping_ = true;
       background_wakeup_.Signal();
     }

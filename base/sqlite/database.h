@@ -25,8 +25,8 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "base/sqlite/connection.h"
 #include "base/sqlite/migration.h"
 #include "base/sqlite/wal_sync.h"
@@ -119,19 +119,19 @@ class Database {
   int inline_checkpoint_pages_;               // used by the head of the queue only
   std::atomic<std::thread::id> writing_thread_{};
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::deque<Pending*> queue_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::CondVar drained_;
+  CondVar drained_;
 
-  absl::Mutex read_mutex_;
-  absl::CondVar reader_returned_;
+  Mutex read_mutex_;
+  CondVar reader_returned_;
   std::vector<std::unique_ptr<Connection>> idle_readers_ ABSL_GUARDED_BY(read_mutex_);
   int readers_ ABSL_GUARDED_BY(read_mutex_) = 0;  // idle and lent
   bool reads_closed_ ABSL_GUARDED_BY(read_mutex_) = false;
 
-  absl::Mutex background_mutex_;
-  absl::CondVar background_wakeup_;
+  Mutex background_mutex_;
+  CondVar background_wakeup_;
   absl::Time delayed_since_ ABSL_GUARDED_BY(background_mutex_) = absl::InfiniteFuture();
   bool checkpoint_wanted_ ABSL_GUARDED_BY(background_mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(background_mutex_) = false;

@@ -16,10 +16,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/blocking_counter.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
+#include "base/os/mutex.h"
 #include "gtest/gtest.h"
 
 namespace berth::sqlite {
@@ -112,8 +112,8 @@ TEST_F(DatabaseTest, AFailingOperationReturnsItsErrorAndLeavesNothing) {
 // One writer is held inside its operation; those that queue up meanwhile form one group.
 TEST_F(DatabaseTest, AFailureInsideAGroupDoesNotUndoItsNeighbours) {
   auto database = Open();
-  absl::Notification entered;
-  absl::Notification release;
+  Notification entered;
+  Notification release;
   std::thread first([&] {
     EXPECT_TRUE(database
                     ->Write(WriteMode::kDelayed,
@@ -162,8 +162,8 @@ TEST_F(DatabaseTest, ConstraintsBecomeCodes) {
 
 TEST_F(DatabaseTest, AFullQueueIsRefused) {
   auto database = Open({.write_queue_limit = 2});
-  absl::Notification entered;
-  absl::Notification release;
+  Notification entered;
+  Notification release;
   std::thread first([&] {
     EXPECT_TRUE(database
                     ->Write(WriteMode::kDelayed,
@@ -177,7 +177,7 @@ TEST_F(DatabaseTest, AFullQueueIsRefused) {
   entered.WaitForNotification();
   // The head of the queue counts, so one more fits; of three, two are refused, whatever the order.
   std::atomic<int> refused{0};
-  absl::Notification two_refused;
+  Notification two_refused;
   std::vector<std::thread> threads;
   for (int i = 0; i < 3; ++i) {
     threads.emplace_back([&, i] {

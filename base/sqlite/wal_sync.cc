@@ -11,7 +11,7 @@
 namespace berth::sqlite {
 
 absl::Status WalSync::SyncTo(uint64_t commit) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   while (synced_ < commit) {
     if (commit <= failed_) return failure_;
     if (syncing_) {
@@ -48,12 +48,12 @@ absl::Status WalSync::SyncTo(uint64_t commit) {
 }
 
 uint64_t WalSync::last_synced() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return synced_;
 }
 
 absl::Status WalSync::Broken() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return broken_;
 }
 

@@ -18,7 +18,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "base/os/unique_fd.h"
 
 namespace berth::sqlite {
@@ -46,8 +46,8 @@ class WalSync {
   const UniqueFd wal_;
   std::atomic<uint64_t> committed_{0};
 
-  mutable absl::Mutex mutex_;
-  absl::CondVar changed_;
+  mutable Mutex mutex_;
+  CondVar changed_;
   bool syncing_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t synced_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t failed_ ABSL_GUARDED_BY(mutex_) = 0;  // commits up to this one failed with failure_

@@ -5,23 +5,23 @@
 namespace berth::client {
 
 void SentInput::Begin() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   is_known_ = false;
   is_over_ = false;
 }
 
 void SentInput::Stop() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   is_over_ = true;
 }
 
 void SentInput::Add(absl::string_view bytes) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   kept_.append(bytes.data(), bytes.size());
 }
 
 void SentInput::Taken(uint64_t total) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (total < begin_) {
     // Less than it once had: a process that has been started anew. It gets what the old one did
     // not.
@@ -35,25 +35,25 @@ void SentInput::Taken(uint64_t total) {
 }
 
 bool SentInput::AwaitRoom() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(this, &SentInput::HasRoom));
   return !is_over_;
 }
 
 std::optional<std::string> SentInput::AwaitResume() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(this, &SentInput::IsKnown));
   if (is_over_) return std::nullopt;
   return kept_;
 }
 
 bool SentInput::Contains(char byte) const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return kept_.find(byte) != std::string::npos;
 }
 
 bool SentInput::IsFull() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return kept_.size() >= kWindowBytes;
 }
 

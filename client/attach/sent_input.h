@@ -12,7 +12,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 
 namespace berth::client {
 
@@ -44,7 +44,7 @@ class SentInput {
   }
   bool IsKnown() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return is_over_ || is_known_; }
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::string kept_ ABSL_GUARDED_BY(mutex_);
   uint64_t begin_ ABSL_GUARDED_BY(mutex_) = 0;  // of kept_, in all that was ever sent
   bool is_known_ ABSL_GUARDED_BY(mutex_) = false;

@@ -69,7 +69,7 @@ std::string TransferDisplay::Format(const Line& line, int width, absl::Time now)
 
 void TransferDisplay::Show(const TransferStep& step) {
   const absl::Time now = absl::Now();
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (step.name().empty()) {
     if (style_ == Style::kPlain) WriteError(absl::StrCat(step.event(), "\n"));
     return;
@@ -117,7 +117,7 @@ void TransferDisplay::Draw(absl::Time now) {
 }
 
 void TransferDisplay::Finish() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (style_ == Style::kBars && !order_.empty()) Draw(absl::Now());
 }
 

@@ -13,8 +13,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "client/sdk/transfer_client.h"
 
 namespace berth::client {
@@ -50,7 +50,7 @@ class TransferDisplay {
   void Draw(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Style style_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::vector<std::string> order_ ABSL_GUARDED_BY(mutex_);  // names, as they came
   std::map<std::string, Line> lines_ ABSL_GUARDED_BY(mutex_);
   size_t drawn_ ABSL_GUARDED_BY(mutex_) = 0;  // lines on the screen

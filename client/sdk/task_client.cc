@@ -4,10 +4,10 @@
 
 #include <atomic>
 
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
+#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 #include "client/sdk/stubs.h"
 #include "client/sdk/timestamps.h"
@@ -36,7 +36,7 @@ class WaitState : public std::enable_shared_from_this<WaitState> {
     call->request.set_container_id(process_.container_id);
     call->request.set_exec_id(process_.exec_id);
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (cancelled_) return;
       call_ = call;
     }
@@ -48,7 +48,7 @@ class WaitState : public std::enable_shared_from_this<WaitState> {
   }
 
   void Cancel() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     cancelled_ = true;
     if (call_ != nullptr) call_->context.TryCancel();
   }
@@ -56,7 +56,7 @@ class WaitState : public std::enable_shared_from_this<WaitState> {
   BorrowedFd ready() const { return pipe_.read; }
 
   absl::StatusOr<ExitResult> Result() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     mutex_.Await(absl::Condition(
         +[](std::optional<absl::StatusOr<ExitResult>>* result) { return result->has_value(); },
         &result_));
@@ -72,7 +72,7 @@ class WaitState : public std::enable_shared_from_this<WaitState> {
 
   void Done(const Call& call, const grpc::Status& status) {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       call_ = nullptr;
       is_resumed_ = status.error_code() == grpc::StatusCode::UNAVAILABLE && !cancelled_;
       if (status.ok()) {
@@ -95,7 +95,7 @@ class WaitState : public std::enable_shared_from_this<WaitState> {
   const Pipe pipe_;
   // Touched by one callback at a time: a new call starts only when the last one is done.
   bool is_resumed_ = false;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<Call> call_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::StatusOr<ExitResult>> result_ ABSL_GUARDED_BY(mutex_);

@@ -65,7 +65,7 @@ absl::Status TlsTunnel::Start() {
 }
 
 absl::Status TlsTunnel::last_dial() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return last_dial_;
 }
 
@@ -78,7 +78,7 @@ absl::StatusOr<TlsConnectionToServer> TlsTunnel::NextConnection() {
     return first;
   }
   absl::StatusOr<TlsConnectionToServer> dialed = dialer_.Dial(absl::Now() + kDialPatience);
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   last_dial_ = dialed.status();
   return dialed;
 }

@@ -17,8 +17,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "base/loop/loop.h"
+#include "base/os/mutex.h"
 #include "base/os/unique_fd.h"
 #include "base/tls/tls_relay.h"
 #include "client/sdk/tls_dialer.h"
@@ -49,7 +49,7 @@ class TlsTunnel {
 
   const TlsDialer dialer_;
   std::string target_;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   absl::Status last_dial_ ABSL_GUARDED_BY(mutex_);
   // The rest is the loop's, once it runs.
   std::optional<TlsConnectionToServer> first_;

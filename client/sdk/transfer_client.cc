@@ -8,8 +8,8 @@
 #include <optional>
 #include <thread>
 
-#include "absl/synchronization/mutex.h"
 #include "base/os/file_io.h"
+#include "base/os/mutex.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "client/sdk/message_stream.h"

@@ -9,11 +9,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/grpc/bidi.h"
 #include "base/grpc/executor.h"
 #include "base/grpc/server_stream.h"
+#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 #include "server/api/caller_of.h"
 #include "server/engine/container_files.h"
@@ -64,12 +64,12 @@ class CopyInSession final : public BidiSession<v1::CopyInRequest, v1::CopyInResp
   CopyInSession(engine::Engine& engine, CallInfo call)
       : engine_(engine), call_(std::move(call)), upload_(std::make_shared<Upload>()) {}
   ~CopyInSession() override {
-    absl::MutexLock lock(&upload_->mutex);
+    MutexLock lock(&upload_->mutex);
     upload_->Drop();
   }
 
   absl::StatusOr<BidiNext> Handle(const v1::CopyInRequest& request, v1::CopyInResponse&) override {
-    absl::MutexLock lock(&upload_->mutex);
+    MutexLock lock(&upload_->mutex);
     BERTH_RETURN_IF_ERROR(upload_->CheckTime());
     upload_->last = absl::Now();
     if (!upload_->extract.has_value()) {
@@ -90,7 +90,7 @@ class CopyInSession final : public BidiSession<v1::CopyInRequest, v1::CopyInResp
   }
 
   absl::Status OnEndOfRequests() override {
-    absl::MutexLock lock(&upload_->mutex);
+    MutexLock lock(&upload_->mutex);
     BERTH_RETURN_IF_ERROR(upload_->CheckTime());
     if (!upload_->extract.has_value()) return absl::InvalidArgumentError("nothing was opened");
     BERTH_RETURN_IF_ERROR(upload_->reader->Finish());
@@ -100,7 +100,7 @@ class CopyInSession final : public BidiSession<v1::CopyInRequest, v1::CopyInResp
  private:
   // What the call holds, shared with the look at its time. The mutex orders the two.
   struct Upload {
-    absl::Mutex mutex;
+    Mutex mutex;
     std::optional<ContainerFiles> files;
     std::optional<TreeExtract> extract;
     std::optional<engine::TarReader> reader;
@@ -125,7 +125,7 @@ class CopyInSession final : public BidiSession<v1::CopyInRequest, v1::CopyInResp
       engine.parts().executor.PostContinuation([&engine, weak] {
         const std::shared_ptr<Upload> upload = weak.lock();
         if (upload == nullptr) return;
-        absl::MutexLock lock(&upload->mutex);
+        MutexLock lock(&upload->mutex);
         if (!upload->extract.has_value()) return;
         if (absl::Now() - upload->last < kIdleLimit) return LookLater(engine, weak);
         upload->is_late = true;

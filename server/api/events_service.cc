@@ -10,9 +10,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "base/grpc/server_stream.h"
 #include "base/grpc/unary.h"
+#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 
 namespace berth {
@@ -38,18 +38,18 @@ class Pump : public std::enable_shared_from_this<Pump> {
 
   void Attach(std::shared_ptr<Subscription> subscription) {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       subscription_ = std::move(subscription);
     }
     Move();  // what came before we had the subscription
   }
   void Detach() {
     std::shared_ptr<Subscription> gone;
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     gone = std::move(subscription_);
   }
   void Move() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     again_ = true;
     if (moving_) return;
     moving_ = true;
@@ -89,18 +89,18 @@ class Pump : public std::enable_shared_from_this<Pump> {
   // The log is read elsewhere: this may be a publisher's thread.
   void CatchUp() {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (std::exchange(catching_up_, true)) return;
     }
     executor_.PostContinuation([self = shared_from_this()] {
       std::shared_ptr<Subscription> subscription;
       {
-        absl::MutexLock lock(&self->mutex_);
+        MutexLock lock(&self->mutex_);
         subscription = self->subscription_;
       }
       if (subscription != nullptr) subscription->CatchUp();
       {
-        absl::MutexLock lock(&self->mutex_);
+        MutexLock lock(&self->mutex_);
         self->catching_up_ = false;
       }
       self->Move();
@@ -110,7 +110,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   const StreamSink<api::Envelope> sink_;
   Executor& executor_;
   const Cursors cursors_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::shared_ptr<Subscription> subscription_ ABSL_GUARDED_BY(mutex_);
   bool moving_ ABSL_GUARDED_BY(mutex_) = false;
   bool again_ ABSL_GUARDED_BY(mutex_) = false;  // somebody came while another moved

@@ -28,7 +28,7 @@ HealthService::HealthService(std::vector<std::string> services)
     : services_(WithServer(std::move(services))) {}
 
 void HealthService::SetStatus(Response::ServingStatus status) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   status_ = status;
   // Push never blocks and never calls back, so that the order holds.
   for (auto& [id, sink] : watchers_) sink.Push(MakeResponse(status));
@@ -37,7 +37,7 @@ void HealthService::SetStatus(Response::ServingStatus status) {
 void HealthService::Close() {
   std::map<uint64_t, StreamSink<Response>> watchers;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     closed_ = true;
     watchers.swap(watchers_);
   }
@@ -55,7 +55,7 @@ grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* cont
         }
         Response::ServingStatus status;
         {
-          absl::MutexLock lock(&mutex_);
+          MutexLock lock(&mutex_);
           status = status_;
         }
         done(MakeResponse(status));
@@ -69,7 +69,7 @@ grpc::ServerWriteReactor<HealthService::Response>* HealthService::Watch(
       [this](const CallInfo& call, const Request& request, StreamSink<Response> sink) {
         uint64_t id = 0;
         {
-          absl::MutexLock lock(&mutex_);
+          MutexLock lock(&mutex_);
           if (closed_) return absl::UnavailableError("the server is stopping");
           if (watchers_.size() >= kMaxWatchers) {
             return absl::ResourceExhaustedError("too many health watchers");
@@ -80,7 +80,7 @@ grpc::ServerWriteReactor<HealthService::Response>* HealthService::Watch(
           watchers_.emplace(id, std::move(sink));
         }
         call.OnCancel([this, id] {
-          absl::MutexLock lock(&mutex_);
+          MutexLock lock(&mutex_);
           watchers_.erase(id);
         });
         return absl::OkStatus();

@@ -13,8 +13,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "base/grpc/server_stream.h"
+#include "base/os/mutex.h"
 #include "proto/grpc/health/v1/health.grpc.pb.h"
 
 namespace berth {
@@ -38,7 +38,7 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
 
  private:
   const std::set<std::string> services_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   Response::ServingStatus status_ ABSL_GUARDED_BY(mutex_) = Response::NOT_SERVING;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_watcher_ ABSL_GUARDED_BY(mutex_) = 0;

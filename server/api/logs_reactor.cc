@@ -9,10 +9,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/grpc/call_info.h"
 #include "base/grpc/status_conversion.h"
+#include "base/os/mutex.h"
 #include "server/engine/log_reader.h"
 #include "server/metadata/record.h"
 #include "server/task/task_manager.h"
@@ -83,7 +83,7 @@ class LogsReactor final : public grpc::ServerWriteReactor<v1::LogsResponse>,
   // From any thread.
   void Wake() {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       has_news_ = true;
       if (!std::exchange(sleeps_, false)) return;
       has_news_ = false;
@@ -92,7 +92,7 @@ class LogsReactor final : public grpc::ServerWriteReactor<v1::LogsResponse>,
   }
   void Sleep() {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       sleeps_ = !std::exchange(has_news_, false);
       if (sleeps_) return;
     }
@@ -175,7 +175,7 @@ class LogsReactor final : public grpc::ServerWriteReactor<v1::LogsResponse>,
   std::atomic<bool> awaits_end_{false};
   bool is_written_ = false;
   int looks_ = 0;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   bool sleeps_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_news_ ABSL_GUARDED_BY(mutex_) = false;
 };

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "base/grpc/executor.h"
+#include "base/os/mutex.h"
 #include "gtest/gtest.h"
 #include "server/api/containers_service.h"
 #include "server/api/images_service.h"
@@ -28,17 +28,17 @@ class RecordingSink final : public EventSink {
  public:
   void Publish(absl::string_view ns, absl::string_view topic,
                const google::protobuf::Message& event) override {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     lines_.push_back(
         absl::StrCat(ns, " ", topic, " ", event.GetTypeName(), " ", event.ShortDebugString()));
   }
   std::vector<std::string> Take() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return std::exchange(lines_, {});
   }
 
  private:
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::vector<std::string> lines_;
 };
 

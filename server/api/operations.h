@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 
 namespace berth {
 
@@ -37,7 +37,7 @@ class Operations : public std::enable_shared_from_this<Operations> {
  private:
   using Table = std::list<OperationInFlight>;
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   Table table_ ABSL_GUARDED_BY(mutex_);
 };
 

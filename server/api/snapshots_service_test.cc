@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "base/grpc/executor.h"
+#include "base/os/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/gc/collector.h"
@@ -34,16 +34,16 @@ class RecordingSink final : public EventSink {
  public:
   void Publish(absl::string_view ns, absl::string_view topic,
                const google::protobuf::Message& event) override {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     lines_.push_back(absl::StrCat(ns, " ", topic, " ", event.ShortDebugString()));
   }
   std::vector<std::string> Take() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return std::exchange(lines_, {});
   }
 
  private:
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::vector<std::string> lines_;
 };
 

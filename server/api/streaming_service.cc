@@ -8,9 +8,9 @@
 #include <string>
 #include <utility>
 
-#include "absl/synchronization/mutex.h"
 #include "base/grpc/call_info.h"
 #include "base/grpc/status_conversion.h"
+#include "base/os/mutex.h"
 
 namespace berth {
 namespace {
@@ -39,7 +39,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<Any, Any>, public ima
   void Read(Got got) override {
     absl::Status status;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (!is_over_ && !is_read_out_) {
         got_ = std::move(got);
         // Between two reads nothing is asked of gRPC: the client is held back by its window.
@@ -54,7 +54,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<Any, Any>, public ima
 
   void Write(Any message, Sent sent) override {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (!is_over_ && !is_closing_) {
         queue_.emplace_back(std::move(message), std::move(sent));
         if (!std::exchange(writing_, true)) StartWrite(&queue_.front().first);
@@ -65,13 +65,13 @@ class StreamReactor final : public grpc::ServerBidiReactor<Any, Any>, public ima
   }
 
   size_t queued() const override {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return queue_.size();
   }
 
   void Close(absl::Status status) override {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (is_over_ || std::exchange(is_closing_, true)) return;
       end_ = std::move(status);
       if (writing_) return;
@@ -85,7 +85,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<Any, Any>, public ima
     if (ok && !is_named_) return Name();
     Got got;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       reading_ = false;
       if (!ok) is_read_out_ = true;
       got = std::exchange(got_, nullptr);
@@ -105,7 +105,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<Any, Any>, public ima
       status = absl::InvalidArgumentError("the stream's id is empty");
     }
     if (status.ok()) {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       // Cancelled meanwhile: OnCancel has removed, or will not remove, what is added now.
       if (is_over_) return;
       status = table_.Add(call_.ns, init->id(), self_);
@@ -120,7 +120,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<Any, Any>, public ima
     Sent sent;
     bool is_last = false;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       sent = std::move(queue_.front().second);
       queue_.pop_front();
       if (ok && !queue_.empty()) {
@@ -140,7 +140,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<Any, Any>, public ima
   void OnCancel() override {
     call_.cancellation->Cancel();
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (is_over_) return;
       is_closing_ = true;
       end_ = absl::CancelledError("the client went away");
@@ -157,7 +157,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<Any, Any>, public ima
     std::string id;
     absl::Status end;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       rest.swap(queue_);
       id = id_;
       end = end_;
@@ -171,7 +171,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<Any, Any>, public ima
   void OnDone() override {
     Got got;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       got = std::exchange(got_, nullptr);
     }
     if (got != nullptr) got(absl::CancelledError("the stream has ended"));
@@ -183,7 +183,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<Any, Any>, public ima
   Any incoming_;           // belongs to the read under way
   bool is_named_ = false;  // touched by reads only, which are one at a time
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::string id_ ABSL_GUARDED_BY(mutex_);
   Got got_ ABSL_GUARDED_BY(mutex_);
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;

@@ -208,7 +208,7 @@ absl::Status ContentStore::Verify(const Caller& caller, absl::string_view digest
   BERTH_ASSIGN_OR_RETURN(const Digest actual, HashFile(blob.fd, digest.algorithm()));
   if (actual == digest) return absl::OkStatus();
   {
-    absl::MutexLock lock(&LockOf(digest));
+    MutexLock lock(&LockOf(digest));
     BERTH_RETURN_IF_ERROR(Forget(digest));
     BERTH_RETURN_IF_ERROR(files_->Quarantine(digest, absl::Now()));
   }
@@ -219,7 +219,7 @@ absl::Status ContentStore::Verify(const Caller& caller, absl::string_view digest
 
 absl::Status ContentStore::RemoveUnnamed(absl::Span<const Digest> digests) {
   for (const Digest& digest : digests) {
-    absl::MutexLock lock(&LockOf(digest));
+    MutexLock lock(&LockOf(digest));
     bool named = true;
     BERTH_RETURN_IF_ERROR(database_.Read([&](sqlite::Connection& connection) -> absl::Status {
       BERTH_ASSIGN_OR_RETURN(named, metadata::IsBlobNamed(connection, digest.text()));
@@ -254,7 +254,7 @@ absl::Status ContentStore::RemoveLeftovers() {
   BERTH_ASSIGN_OR_RETURN(const auto temporaries,
                          ListBlobTemporaries(absl::StrCat(files_->directory(), "/blobs")));
   for (const BlobTemporary& temporary : temporaries) {
-    absl::MutexLock lock(&LockOf(temporary.digest));
+    MutexLock lock(&LockOf(temporary.digest));
     BERTH_RETURN_IF_ERROR(RemoveBlobTemporary(temporary));
   }
   BERTH_RETURN_IF_ERROR(RemoveUnnamedIngests()) << "remove abandoned uploads";
@@ -402,7 +402,7 @@ absl::StatusOr<std::unique_ptr<IngestWriter>> ContentStore::OpenLocked(
 }
 
 absl::Status ContentStore::LockRef(const RefKey& key) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   // A client that closes a writer and opens the next is not told when the first has ended: its
   // stream may still be closing here.
   const auto is_free = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !locked_refs_.contains(key); };
@@ -417,16 +417,16 @@ absl::Status ContentStore::LockRef(const RefKey& key) {
 }
 
 void ContentStore::UnlockRef(const RefKey& key) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   locked_refs_.erase(key);
 }
 
 bool ContentStore::IsLocked(absl::string_view ns, absl::string_view ref) const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return locked_refs_.contains(RefKey(ns, ref));
 }
 
-absl::Mutex& ContentStore::LockOf(const Digest& digest) {
+Mutex& ContentStore::LockOf(const Digest& digest) {
   return digest_locks_[absl::Hash<Digest>()(digest) % kDigestLocks];
 }
 

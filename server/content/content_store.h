@@ -24,10 +24,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "base/digest/digest.h"
+#include "base/os/mutex.h"
 #include "base/sqlite/database.h"
 #include "proto/containerd/services/content/v1/content.pb.h"
 #include "server/content/blob_files.h"
@@ -132,7 +132,7 @@ class ContentStore {
   absl::Status LockRef(const RefKey& key) ABSL_LOCKS_EXCLUDED(mutex_);
   void UnlockRef(const RefKey& key) ABSL_LOCKS_EXCLUDED(mutex_);
   // Orders commits, attachments and removals of one blob.
-  absl::Mutex& LockOf(const Digest& digest);
+  Mutex& LockOf(const Digest& digest);
   absl::StatusOr<std::unique_ptr<IngestWriter>> OpenLocked(const Caller& caller,
                                                            const WriterRequest& request);
   absl::Status Forget(const Digest& digest);
@@ -145,9 +145,9 @@ class ContentStore {
   EventSink* const events_;
   metadata::ChangeListener* const listener_;
   const Options options_;
-  std::array<absl::Mutex, kDigestLocks> digest_locks_;
+  std::array<Mutex, kDigestLocks> digest_locks_;
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   // Refs with an open writer, and since when.
   absl::flat_hash_map<RefKey, absl::Time> locked_refs_ ABSL_GUARDED_BY(mutex_);
 };

@@ -177,7 +177,7 @@ absl::StatusOr<metadata::ContentInfo> IngestWriter::Commit(int64_t total,
 
   bool existed = false;
   {
-    absl::MutexLock lock(&store_.LockOf(digest));
+    MutexLock lock(&store_.LockOf(digest));
     BERTH_RETURN_IF_ERROR(FullDisk(Publish(digest), row_.ref, store_.files_->directory()));
     BERTH_ASSIGN_OR_RETURN(existed, Record(info));
   }

@@ -7,14 +7,14 @@
 namespace berth::engine {
 
 uint64_t Attachments::Add(const ContainerKey& key, Connect connect) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const uint64_t number = next_++;
   waiting_[key].emplace(number, std::move(connect));
   return number;
 }
 
 void Attachments::Cancel(const ContainerKey& key, uint64_t number) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto found = waiting_.find(key);
   if (found == waiting_.end()) return;
   found->second.erase(number);
@@ -24,7 +24,7 @@ void Attachments::Cancel(const ContainerKey& key, uint64_t number) {
 void Attachments::OnTaskCreated(const ContainerKey& key, absl::AnyInvocable<void()> ready) {
   std::map<uint64_t, Connect> taken;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const auto found = waiting_.find(key);
     if (found != waiting_.end()) {
       taken = std::move(found->second);

@@ -9,7 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "server/engine/container_table.h"
 
 namespace berth::engine {
@@ -25,7 +25,7 @@ class Attachments {
   void OnTaskCreated(const ContainerKey& key, absl::AnyInvocable<void()> ready);
 
  private:
-  absl::Mutex mutex_;
+  Mutex mutex_;
   uint64_t next_ ABSL_GUARDED_BY(mutex_) = 1;
   absl::flat_hash_map<ContainerKey, std::map<uint64_t, Connect>> waiting_ ABSL_GUARDED_BY(mutex_);
 };

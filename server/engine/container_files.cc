@@ -9,9 +9,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/os/fd_factories.h"
+#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 #include "server/engine/root_view.h"
 #include "server/metadata/snapshot_store.h"
@@ -96,16 +96,16 @@ absl::StatusOr<ContainerFiles> OpenStopped(Engine& engine, const ContainerKey& k
 
 absl::StatusOr<KeyedLocks::Guard> Lock(Engine& engine, const ContainerKey& key) {
   struct Waiting {
-    absl::Mutex mutex;
+    Mutex mutex;
     std::optional<KeyedLocks::Guard> guard;
     bool is_late = false;
   };
   auto waiting = std::make_shared<Waiting>();
   engine.lifecycle().locks().Acquire(key, [waiting](KeyedLocks::Guard guard) {
-    absl::MutexLock lock(&waiting->mutex);
+    MutexLock lock(&waiting->mutex);
     if (!waiting->is_late) waiting->guard.emplace(std::move(guard));
   });
-  absl::MutexLock lock(&waiting->mutex);
+  MutexLock lock(&waiting->mutex);
   const auto has_it = [&] { return waiting->guard.has_value(); };
   if (!waiting->mutex.AwaitWithTimeout(absl::Condition(&has_it), kLockLimit)) {
     waiting->is_late = true;

@@ -6,14 +6,14 @@
 namespace berth::engine {
 
 EndWaiters::Ticket EndWaiters::Wait(const ContainerKey& key, For what, Callback callback) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const Ticket ticket = next_++;
   waiters_[key].emplace(ticket, Waiter{what, std::move(callback)});
   return ticket;
 }
 
 void EndWaiters::Cancel(const ContainerKey& key, Ticket ticket) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto found = waiters_.find(key);
   if (found == waiters_.end()) return;
   found->second.erase(ticket);
@@ -22,7 +22,7 @@ void EndWaiters::Cancel(const ContainerKey& key, Ticket ticket) {
 
 std::vector<EndWaiters::Callback> EndWaiters::Take(const ContainerKey& key, For up_to) {
   std::vector<Callback> taken;
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto found = waiters_.find(key);
   if (found == waiters_.end()) return taken;
   for (auto it = found->second.begin(); it != found->second.end();) {
@@ -43,7 +43,7 @@ void EndWaiters::TellExit(const ContainerKey& key, const ContainerEnd& end) {
 
 void EndWaiters::TellRemoval(const ContainerKey& key, const ContainerEnd& end) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (removed_.size() >= kRemembered) removed_.pop_front();
     removed_.emplace_back(key, end);
   }
@@ -51,7 +51,7 @@ void EndWaiters::TellRemoval(const ContainerKey& key, const ContainerEnd& end) {
 }
 
 std::optional<ContainerEnd> EndWaiters::EndOfRemoved(const ContainerKey& key) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto found = std::find_if(removed_.rbegin(), removed_.rend(),
                                   [&](const auto& one) { return one.first == key; });
   if (found == removed_.rend()) return std::nullopt;
@@ -61,7 +61,7 @@ std::optional<ContainerEnd> EndWaiters::EndOfRemoved(const ContainerKey& key) {
 void EndWaiters::Close(const absl::Status& reason) {
   absl::flat_hash_map<ContainerKey, std::map<Ticket, Waiter>> all;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     all.swap(waiters_);
   }
   for (auto& [key, waiters] : all) {

@@ -18,7 +18,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "server/engine/container_table.h"
 
 namespace berth::engine {
@@ -53,7 +53,7 @@ class EndWaiters {
   };
   std::vector<Callback> Take(const ContainerKey& key, For up_to);
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   Ticket next_ ABSL_GUARDED_BY(mutex_) = 1;
   absl::flat_hash_map<ContainerKey, std::map<Ticket, Waiter>> waiters_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::pair<ContainerKey, ContainerEnd>> removed_ ABSL_GUARDED_BY(mutex_);

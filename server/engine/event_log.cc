@@ -73,7 +73,7 @@ void EventLog::Publish(absl::string_view ns, absl::string_view type, absl::strin
   event.set_actor_id(std::string(actor));
   for (auto& [key, value] : attributes) (*event.mutable_attributes())[key] = std::move(value);
   // Under the lock, so that the order of the store is that of the listeners.
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   *event.mutable_time() = metadata::ToTimestamp(absl::Now());
   Store(event).IgnoreError();  // a full disk must not hide what happens
   for (auto it = listeners_.begin(); it != listeners_.end();) {
@@ -84,7 +84,7 @@ void EventLog::Publish(absl::string_view ns, absl::string_view type, absl::strin
 
 absl::StatusOr<uint64_t> EventLog::Listen(absl::string_view ns, absl::Time since,
                                           Listener listener) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (since < absl::InfiniteFuture()) {
     BERTH_RETURN_IF_ERROR(database_.Read([&](sqlite::Connection& connection) -> absl::Status {
       BERTH_ASSIGN_OR_RETURN(
@@ -107,7 +107,7 @@ absl::StatusOr<uint64_t> EventLog::Listen(absl::string_view ns, absl::Time since
 }
 
 void EventLog::Forget(uint64_t number) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   listeners_.erase(number);
 }
 

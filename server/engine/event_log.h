@@ -17,8 +17,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "base/sqlite/database.h"
 #include "proto/berth/engine/v1/system.pb.h"
 
@@ -44,7 +44,7 @@ class EventLog {
   absl::Status Store(const v1::EngineEvent& event);
 
   sqlite::Database& database_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   uint64_t next_ ABSL_GUARDED_BY(mutex_) = 1;
   std::map<uint64_t, std::pair<std::string, Listener>> listeners_ ABSL_GUARDED_BY(mutex_);
 };

@@ -66,7 +66,7 @@ Async<absl::StatusOr<v1::CreateExecResponse>> Execs::Create(ContainerKey key,
                                                                  request.command().end(), " ")),
                      {{"execID", exec_id}});
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     Exec& record = execs_[exec_id];
     record.key = key;
     record.request = std::move(request);
@@ -81,7 +81,7 @@ Async<absl::StatusOr<v1::StartExecResponse>> Execs::Start(std::string ns, std::s
   std::string program;
   std::string words;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const auto found = execs_.find(exec_id);
     if (found == execs_.end() || found->second.key.ns != ns) co_return NoSuchExec(exec_id);
     if (found->second.stage != Exec::Stage::kCreated) {
@@ -107,7 +107,7 @@ Async<absl::StatusOr<v1::StartExecResponse>> Execs::Start(std::string ns, std::s
     co_return WithExitCode(started.status(), exit_code);
   }
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (const auto found = execs_.find(exec_id); found != execs_.end()) {
       found->second.pid = started->pid();
     }
@@ -122,7 +122,7 @@ Async<absl::StatusOr<v1::StartExecResponse>> Execs::Start(std::string ns, std::s
 
 absl::StatusOr<v1::InspectExecResponse> Execs::Inspect(const std::string& ns,
                                                        const std::string& exec_id) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto found = execs_.find(exec_id);
   if (found == execs_.end() || found->second.key.ns != ns) return NoSuchExec(exec_id);
   const Exec& exec = found->second;
@@ -155,14 +155,14 @@ absl::StatusOr<v1::InspectExecResponse> Execs::Inspect(const std::string& ns,
 }
 
 absl::StatusOr<ContainerKey> Execs::ContainerOf(const std::string& ns, const std::string& exec_id) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto found = execs_.find(exec_id);
   if (found == execs_.end() || found->second.key.ns != ns) return NoSuchExec(exec_id);
   return found->second.key;
 }
 
 void Execs::Recall(const ContainerKey& key, const std::string& exec_id) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   Exec& exec = execs_[exec_id];
   if (!exec.key.id.empty()) return;
   exec.key = key;
@@ -170,12 +170,12 @@ void Execs::Recall(const ContainerKey& key, const std::string& exec_id) {
 }
 
 bool Execs::IsKnown(const std::string& exec_id) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return execs_.contains(exec_id);
 }
 
 std::vector<std::string> Execs::RunningIn(const ContainerKey& key) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   std::vector<std::string> ids;
   for (const auto& [id, exec] : execs_) {
     if (exec.key == key && exec.stage == Exec::Stage::kRunning) ids.push_back(id);
@@ -186,7 +186,7 @@ std::vector<std::string> Execs::RunningIn(const ContainerKey& key) {
 void Execs::WaitEnd(const std::string& exec_id, absl::AnyInvocable<void(int)> callback) {
   int exit_code = 0;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const auto found = execs_.find(exec_id);
     if (found != execs_.end() && found->second.stage != Exec::Stage::kEnded) {
       found->second.waiting.push_back(std::move(callback));
@@ -213,7 +213,7 @@ void Execs::OnEnd(const ContainerKey& key, const std::string& exec_id, const Tas
   if (IsWholeId(exec_id) && !IsKnown(exec_id) && records_.Load(key).ok()) Recall(key, exec_id);
   std::vector<absl::AnyInvocable<void(int)>> waiting;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const auto found = execs_.find(exec_id);
     // A health check, or another client's.
     if (found == execs_.end()) return;

@@ -15,7 +15,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "proto/berth/engine/v1/exec.pb.h"
 #include "proto/berth/engine/v1/life.pb.h"
 #include "server/engine/async.h"
@@ -65,7 +65,7 @@ class Execs {
   const EngineParts& parts_;
   ContainerRecords& records_;
   Lifecycle& lifecycle_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   absl::flat_hash_map<std::string, Exec> execs_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::string> ended_ ABSL_GUARDED_BY(mutex_);
 };

@@ -16,7 +16,7 @@ constexpr size_t kLimitBytes = 64u << 20;
 
 absl::StatusOr<std::string> InitProgram::Ensure() {
   const std::string path = absl::StrCat(directory_, "/docker-init");
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (is_made_) return path;
   BERTH_ASSIGN_OR_RETURN(const std::string program, ReadFile(source_, kLimitBytes),
                          _ << "the program of --init");

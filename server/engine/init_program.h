@@ -12,7 +12,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 
 namespace berth::engine {
 
@@ -31,7 +31,7 @@ class InitProgram {
  private:
   const std::string source_;
   const std::string directory_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   bool is_made_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

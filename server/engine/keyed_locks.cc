@@ -4,7 +4,7 @@ namespace berth::engine {
 
 void KeyedLocks::Acquire(const ContainerKey& key, absl::AnyInvocable<void(Guard)> taken) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const auto [place, is_free] = locked_.try_emplace(key);
     if (!is_free) {
       place->second.push_back(std::move(taken));
@@ -19,7 +19,7 @@ void KeyedLocks::Guard::Release() {
   if (locks == nullptr) return;
   absl::AnyInvocable<void(Guard)> next;
   {
-    absl::MutexLock lock(&locks->mutex_);
+    MutexLock lock(&locks->mutex_);
     const auto place = locks->locked_.find(key_);
     if (place->second.empty()) {
       locks->locked_.erase(place);

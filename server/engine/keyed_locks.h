@@ -11,7 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "server/engine/container_table.h"
 
 namespace berth::engine {
@@ -39,7 +39,7 @@ class KeyedLocks {
   void Acquire(const ContainerKey& key, absl::AnyInvocable<void(Guard)> taken);
 
  private:
-  absl::Mutex mutex_;
+  Mutex mutex_;
   // A key that is here is locked; the queue holds who waits.
   absl::flat_hash_map<ContainerKey, std::deque<absl::AnyInvocable<void(Guard)>>> locked_
       ABSL_GUARDED_BY(mutex_);

@@ -9,12 +9,12 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/grpc/executor.h"
 #include "base/loop/loop.h"
 #include "base/oci/layered_file.h"
 #include "base/os/file_io.h"
+#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 #include "server/engine/modes.h"
 #include "server/engine/network_files.h"

@@ -21,8 +21,8 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "proto/berth/engine/v1/life.pb.h"
 #include "proto/berth/engine/v1/record.pb.h"
 #include "proto/berth/shim/v1/supervisor.pb.h"
@@ -168,7 +168,7 @@ class Lifecycle {
   EndWaiters waiters_;
   OnTaskCreated on_task_created_;
   OnExecEnd on_exec_end_;
-  absl::Mutex restarting_mutex_;
+  Mutex restarting_mutex_;
   // Stopped to be started again: --rm does not apply.
   absl::flat_hash_set<ContainerKey> restarting_ ABSL_GUARDED_BY(restarting_mutex_);
   std::shared_ptr<Subscription> subscription_;

@@ -7,12 +7,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/blocking_counter.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/grpc/executor.h"
 #include "base/log/logger.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
+#include "base/os/mutex.h"
 #include "base/os/process_identity.h"
 #include "base/status/status_macros.h"
 #include "proto/containerd/events/task.pb.h"
@@ -208,7 +208,7 @@ Async<bool> Lifecycle::Settle(ContainerKey key, TaskEndNews end) {
   }
   bool restarts_now = false;
   {
-    absl::MutexLock lock(&restarting_mutex_);
+    MutexLock lock(&restarting_mutex_);
     restarts_now = restarting_.contains(key);
   }
   if (container.ok() && container->host_config().auto_remove() && !restarts_now) {
@@ -403,7 +403,7 @@ void Lifecycle::Begin(std::shared_ptr<Subscription> subscription) {
   const std::string path = absl::StrCat(parts_.root, "/containers/boot");
   const absl::StatusOr<std::string> last = ReadFile(path, 100);
   const bool is_new_boot = boot.ok() && last.ok() && *last != *boot;
-  auto over = std::make_shared<absl::Notification>();
+  auto over = std::make_shared<Notification>();
   absl::AnyInvocable<void(bool)> done = [over](bool) { over->Notify(); };
   parts_.executor.PostContinuation([this, is_new_boot, done = std::move(done)]() mutable {
     engine::Begin(ReconcileAll(is_new_boot), std::move(done));

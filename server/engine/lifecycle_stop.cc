@@ -181,7 +181,7 @@ Async<absl::StatusOr<v1::RestartContainerResponse>> Lifecycle::Restart(
   stop.set_signal(request.signal());
   if (request.has_timeout_seconds()) stop.set_timeout_seconds(request.timeout_seconds());
   {
-    absl::MutexLock lock(&restarting_mutex_);
+    MutexLock lock(&restarting_mutex_);
     restarting_.insert(key);
   }
   Async<absl::StatusOr<v1::StopContainerResponse>> stopping = Stop(key, stop);
@@ -193,7 +193,7 @@ Async<absl::StatusOr<v1::RestartContainerResponse>> Lifecycle::Restart(
     status = started.status();
   }
   {
-    absl::MutexLock lock(&restarting_mutex_);
+    MutexLock lock(&restarting_mutex_);
     restarting_.erase(key);
   }
   if (!status.ok()) co_return status;

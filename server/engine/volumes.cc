@@ -316,7 +316,7 @@ absl::Status Volumes::Hold(const ContainerKey& key, absl::string_view name) {
   BERTH_ASSIGN_OR_RETURN(const v1::Volume volume, Get(key.ns, name));
   if (volume.options().empty()) return absl::OkStatus();
   BERTH_ASSIGN_OR_RETURN(const VolumeMount mount, ParseVolumeOptions(OptionsOf(volume)));
-  absl::MutexLock lock(&mounts_mutex_);
+  MutexLock lock(&mounts_mutex_);
   BERTH_RETURN_IF_ERROR(MountVolume(mount, volume.mountpoint())) << "volume " << name;
   holders_[DirectoryOf(key.ns, name)].insert(key.id);
   return absl::OkStatus();
@@ -328,7 +328,7 @@ absl::Status Volumes::Release(const ContainerKey& key) {
   for (const std::string& name : names) {
     const absl::StatusOr<v1::Volume> volume = Get(key.ns, name);
     if (!volume.ok() || volume->options().empty()) continue;
-    absl::MutexLock lock(&mounts_mutex_);
+    MutexLock lock(&mounts_mutex_);
     const auto found = holders_.find(DirectoryOf(key.ns, name));
     if (found != holders_.end()) {
       found->second.erase(key.id);

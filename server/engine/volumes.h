@@ -17,7 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "base/os/unique_fd.h"
 #include "base/sqlite/database.h"
 #include "proto/berth/engine/v1/volumes.pb.h"
@@ -73,7 +73,7 @@ class Volumes {
   sqlite::Database& database_;
   EventLog& events_;
   const std::string root_;
-  absl::Mutex mounts_mutex_;
+  Mutex mounts_mutex_;
   // Who holds which mounted volume, "<namespace>/<name>"; those of before a restart of the daemon
   // are not here.
   std::map<std::string, std::set<std::string>> holders_ ABSL_GUARDED_BY(mounts_mutex_);

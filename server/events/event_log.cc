@@ -83,13 +83,13 @@ absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Open(Options options, const 
   BERTH_ASSIGN_OR_RETURN(UniqueFd directory, OpenFile(options.directory, O_RDONLY | O_DIRECTORY),
                          _ << "event log");
   std::unique_ptr<EventLog> result(new EventLog(std::move(options), std::move(directory), log));
-  absl::MutexLock lock(&result->mutex_);
+  MutexLock lock(&result->mutex_);
   BERTH_RETURN_IF_ERROR(result->Load()) << "event log in " << result->options_.directory;
   return result;
 }
 
 void EventLog::SetDirtyCallback(std::function<void()> dirty) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   dirty_ = std::move(dirty);
 }
 
@@ -237,7 +237,7 @@ EventCursor EventLog::Append(const EventEnvelope& envelope) {
   std::function<void()> dirty;
   EventCursor cursor;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const bool was_clean = unsynced_.empty();
     ++last_.sequence;
     cursor = last_;
@@ -257,18 +257,18 @@ EventCursor EventLog::Append(const EventEnvelope& envelope) {
 }
 
 EventCursor EventLog::last() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return last_;
 }
 
 EventCursor EventLog::oldest() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return {segments_.front()->epoch, segments_.front()->first_sequence - 1};
 }
 
 // The file in which the event behind `position` is, or would be.
 EventLog::View EventLog::FindSegment(const Position& position) const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   size_t i = 0;
   for (; i + 1 < segments_.size(); ++i) {
     if (position.segment != 0) {
@@ -373,7 +373,7 @@ void EventLog::Sync() {
   std::vector<std::shared_ptr<Segment>> segments;
   bool names = false;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     segments = std::exchange(unsynced_, {});
     names = std::exchange(names_unsynced_, false);
   }
@@ -389,7 +389,7 @@ void EventLog::Sync() {
 
 void EventLog::Close() {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (std::exchange(closed_, true)) return;
     const absl::Status marked = Write(event_segment::EncodeRecord(last_.sequence, ""));
     if (!marked.ok()) log_.Warning("the event log has no end mark", {{"error", marked}});

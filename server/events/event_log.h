@@ -25,8 +25,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "base/log/logger.h"
+#include "base/os/mutex.h"
 #include "base/os/unique_fd.h"
 #include "base/sqlite/database.h"
 #include "proto/containerd/services/events/v1/events.pb.h"
@@ -136,7 +136,7 @@ class EventLog final : public sqlite::SyncCompanion {
   const Logger& log_;
   const UniqueFd directory_;
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::deque<std::shared_ptr<Segment>> segments_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_segment_number_ ABSL_GUARDED_BY(mutex_) = 1;
   EventCursor last_ ABSL_GUARDED_BY(mutex_);

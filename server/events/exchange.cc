@@ -57,7 +57,7 @@ void Exchange::Distribute(EventEnvelope envelope) {
   std::vector<std::shared_ptr<const Subscription::OnReady>> told;
   std::vector<std::shared_ptr<Subscription>> held;  // the last reference may not die under mutex_
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     // First the log, so that nobody acts on an event that a restart would not know.
     if (log_ != nullptr) {
       last_ = log_->Append(*event.envelope);
@@ -86,7 +86,7 @@ absl::StatusOr<std::shared_ptr<Subscription>> Exchange::Subscribe(
   const auto subscription = std::make_shared<Subscription>(
       std::move(filter), std::move(on_ready),
       Subscription::Limits{.events = options_.queued_events, .bytes = options_.queued_bytes});
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   BERTH_RETURN_IF_ERROR(Add(subscription));
   return subscription;
 }
@@ -103,7 +103,7 @@ absl::StatusOr<std::shared_ptr<Subscription>> Exchange::SubscribeFrom(
       std::make_shared<Subscription>(std::move(filter), std::move(on_ready),
                                      Subscription::Limits{.events = options_.logged_queued_events,
                                                           .bytes = options_.logged_queued_bytes});
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const EventCursor seen = log_->last();  // appended under mutex_ only
   subscription->UseLog(*log_, from.value_or(seen), seen, gaps);
   BERTH_RETURN_IF_ERROR(Add(subscription));
@@ -125,7 +125,7 @@ absl::Status Exchange::Add(const std::shared_ptr<Subscription>& subscription) {
 
 EventCursor Exchange::last() const {
   if (log_ != nullptr) return log_->last();
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return last_;
 }
 
@@ -134,7 +134,7 @@ EventCursor Exchange::oldest() const { return log_ != nullptr ? log_->oldest() :
 void Exchange::Close() {
   std::vector<std::shared_ptr<Subscription>> ended;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     closed_ = true;
     for (const auto& weak : subscriptions_) {
       if (auto subscription = weak.lock()) ended.push_back(std::move(subscription));

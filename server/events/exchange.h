@@ -18,7 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "google/protobuf/any.pb.h"
 #include "proto/containerd/services/events/v1/events.pb.h"
 #include "server/events/event_cursor.h"
@@ -76,7 +76,7 @@ class Exchange final : public EventSink {
 
   const Options options_;
   EventLog* const log_;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   EventCursor last_ ABSL_GUARDED_BY(mutex_);  // without a log: an epoch of 0
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   // Listeners own their subscriptions; those that are gone are swept while distributing.

@@ -54,7 +54,7 @@ void Subscription::UseLog(EventLog& log, EventCursor after, EventCursor seen, Ga
   log_ = &log;
   gaps_ = gaps;
   position_ = {.after = after};
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   seen_ = seen;
   behind_ = after != seen;
 }
@@ -72,7 +72,7 @@ void Subscription::Add(LoggedEvent event) {
 
 bool Subscription::Offer(const LoggedEvent& event) {
   const bool matches = Matches(*event.envelope);
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   // CatchUp may have read it from the log a moment before it was offered.
   const bool is_new = log_ == nullptr || event.cursor > seen_;
   if (is_new) seen_ = event.cursor;
@@ -96,14 +96,14 @@ bool Subscription::Offer(const LoggedEvent& event) {
 }
 
 bool Subscription::End(absl::Status reason) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (!end_.ok()) return false;
   end_ = std::move(reason);
   return true;
 }
 
 absl::StatusOr<LoggedEvent> Subscription::NextEvent() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (queue_.empty()) {
     if (!end_.ok()) return end_;
     return LoggedEvent();
@@ -121,7 +121,7 @@ absl::StatusOr<std::shared_ptr<const EventEnvelope>> Subscription::Next() {
 }
 
 bool Subscription::IsBehind() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return behind_ && queue_.empty() && end_.ok();
 }
 
@@ -146,7 +146,7 @@ void Subscription::CatchUp() {
   }
   std::erase_if(batch->events,
                 [this](const LoggedEvent& event) { return !Matches(*event.envelope); });
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (!end_.ok()) return;
   if (batch->gap.has_value() && !TellGap(*batch->gap)) return;
   for (LoggedEvent& event : batch->events) Add(std::move(event));

@@ -18,7 +18,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "server/events/event_cursor.h"
 #include "server/events/event_log.h"
 #include "server/filter/filter.h"
@@ -79,7 +79,7 @@ class Subscription {
   GapPolicy gaps_ = GapPolicy::kEnd;
   EventLog::Position position_;  // belongs to CatchUp while behind_
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::deque<LoggedEvent> queue_ ABSL_GUARDED_BY(mutex_);
   size_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool behind_ ABSL_GUARDED_BY(mutex_) = false;  // later events are left to the log

@@ -18,7 +18,7 @@ constexpr absl::Duration kFailurePause = absl::Seconds(1);
 Scheduler::~Scheduler() { Stop(); }
 
 void Scheduler::Start(Collect collect) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (started_ || stopping_) return;
   started_ = true;
   timer_ = absl::Now() + options_.startup_delay;
@@ -28,7 +28,7 @@ void Scheduler::Start(Collect collect) {
 
 void Scheduler::Stop() {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (stopping_) return;
     stopping_ = true;
     wakeup_.Signal();
@@ -38,7 +38,7 @@ void Scheduler::Stop() {
 }
 
 void Scheduler::OnChange(metadata::Change change) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   ++mutations_;
   if (change == metadata::Change::kReleased) ++deletions_;
   const bool enough_deletions =
@@ -52,7 +52,7 @@ void Scheduler::OnChange(metadata::Change change) {
 }
 
 absl::Status Scheduler::CollectNow(absl::Time deadline) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   // The one that runs now may have marked already: the next one counts.
   const uint64_t mine = begun_ + 1;
   wanted_ = std::max(wanted_, mine);
@@ -75,7 +75,7 @@ absl::Time Scheduler::NextDue() const {
 }
 
 void Scheduler::Run(Collect collect) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   while (!stopping_) {
     const absl::Time due = NextDue();
     if (absl::Now() < due) {

@@ -16,9 +16,9 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/log/logger.h"
+#include "base/os/mutex.h"
 #include "server/gc/collector.h"
 #include "server/metadata/change_listener.h"
 
@@ -60,9 +60,9 @@ class Scheduler final : public metadata::ChangeListener {
   const SchedulerOptions options_;
   const Logger& log_;
 
-  absl::Mutex mutex_;
-  absl::CondVar wakeup_;     // for the thread
-  absl::CondVar collected_;  // for those in CollectNow
+  Mutex mutex_;
+  CondVar wakeup_;     // for the thread
+  CondVar collected_;  // for those in CollectNow
   bool started_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   int deletions_ ABSL_GUARDED_BY(mutex_) = 0;

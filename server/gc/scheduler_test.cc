@@ -2,8 +2,8 @@
 
 #include <atomic>
 
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "base/os/mutex.h"
 #include "gtest/gtest.h"
 
 namespace berth::gc {
@@ -19,18 +19,18 @@ class SchedulerTest : public testing::Test {
   Scheduler::Collect Counting() {
     return [this](absl::Time) -> absl::StatusOr<CollectionResult> {
       if (during_) during_();
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       ++count_;
       return result_;
     };
   }
   bool CountReaches(int wanted) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const auto reached = [&] { return count_ >= wanted; };
     return mutex_.AwaitWithTimeout(absl::Condition(&reached), absl::Seconds(20));
   }
   int count() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return count_;
   }
   static SchedulerOptions Quiet() {
@@ -39,7 +39,7 @@ class SchedulerTest : public testing::Test {
   static absl::Time Soon() { return absl::Now() + absl::Seconds(20); }
 
   const Logger log_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   int count_ = 0;
   absl::StatusOr<CollectionResult> result_ = CollectionResult();
   std::function<void()> during_;
@@ -88,8 +88,8 @@ TEST_F(SchedulerTest, ADeletionThresholdIsWaitedFor) {
 }
 
 TEST_F(SchedulerTest, CollectNowWaitsForOneThatBeganAfterTheCall) {
-  absl::Notification inside;
-  absl::Notification release;
+  Notification inside;
+  Notification release;
   std::atomic<int> begun = 0;
   during_ = [&] {
     ++begun;
@@ -147,8 +147,8 @@ TEST_F(SchedulerTest, ThePauseKeepsCollectionsRare) {
 TEST_F(SchedulerTest, StopEndsThoseWhoWait) {
   Scheduler scheduler(Quiet(), log_);
   EXPECT_EQ(scheduler.CollectNow(Soon()).code(), absl::StatusCode::kUnavailable);
-  absl::Notification inside;
-  absl::Notification release;
+  Notification inside;
+  Notification release;
   during_ = [&] {
     inside.Notify();
     release.WaitForNotification();

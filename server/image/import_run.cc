@@ -291,7 +291,7 @@ void ImportRun::StartUnpacking(const Descriptor& target) {
                                             request_.on_progress);
     gates_.push_back(gate);
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       ++unpacking_;
     }
     parts_.unpacker.Unpack(
@@ -391,7 +391,7 @@ void ImportRun::Tell(const char* event, const Descriptor& descriptor) {
 
 void ImportRun::OnUnpacked(const absl::Status& status) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     --unpacking_;
     status_.Update(status);
   }
@@ -403,7 +403,7 @@ void ImportRun::EndStoring(const absl::Status& status) {
     for (const auto& gate : gates_) gate->Fail(status);
   }
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     is_storing_ = false;
     // What storing failed of is the reason of what unpacking failed of.
     if (!status.ok()) status_ = status;
@@ -414,7 +414,7 @@ void ImportRun::EndStoring(const absl::Status& status) {
 void ImportRun::MaybeFinish() {
   absl::Status status;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (is_storing_ || unpacking_ > 0 || done_ == nullptr) return;
     status = status_;
   }

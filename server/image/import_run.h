@@ -14,7 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "proto/berth/worker/v1/worker.pb.h"
 #include "server/content/ingest_writer.h"
 #include "server/image/archive_layout.h"
@@ -79,7 +79,7 @@ class ImportRun : public std::enable_shared_from_this<ImportRun> {
   std::vector<ImageRecord> records_;
   std::vector<std::shared_ptr<LayerGate>> gates_;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   int unpacking_ ABSL_GUARDED_BY(mutex_) = 0;
   bool is_storing_ ABSL_GUARDED_BY(mutex_) = true;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);

@@ -31,7 +31,7 @@ void LayerGate::Wake(Layer& layer, Calls& calls) {
 void LayerGate::SetReadable(absl::string_view digest, const Access& access) {
   Calls calls;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     for (Layer& layer : layers_) {
       if (layer.descriptor.digest() != digest || layer.end.has_value()) continue;
       layer.access = access;
@@ -44,7 +44,7 @@ void LayerGate::SetReadable(absl::string_view digest, const Access& access) {
 void LayerGate::SetComplete(absl::string_view digest, const absl::Status& status) {
   Calls calls;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     for (Layer& layer : layers_) {
       if (layer.descriptor.digest() != digest || layer.end.has_value()) continue;
       layer.end = status;
@@ -59,7 +59,7 @@ void LayerGate::SetComplete(absl::string_view digest, const absl::Status& status
 void LayerGate::Fail(const absl::Status& status) {
   Calls calls;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     for (Layer& layer : layers_) {
       if (layer.end.has_value()) continue;
       layer.end = status;
@@ -73,7 +73,7 @@ void LayerGate::Fail(const absl::Status& status) {
 void LayerGate::WhenReadable(size_t layer, absl::AnyInvocable<void(absl::StatusOr<Access>)> ready) {
   Calls calls;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     layers_[layer].readers.push_back(std::move(ready));
     Wake(layers_[layer], calls);
   }
@@ -83,7 +83,7 @@ void LayerGate::WhenReadable(size_t layer, absl::AnyInvocable<void(absl::StatusO
 void LayerGate::WhenComplete(size_t layer, absl::AnyInvocable<void(absl::Status)> complete) {
   Calls calls;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     layers_[layer].waiters.push_back(std::move(complete));
     Wake(layers_[layer], calls);
   }
@@ -94,7 +94,7 @@ void LayerGate::Tell(size_t layer, const char* event) {
   if (!on_progress_) return;
   TransferProgress progress;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     progress.descriptor = layers_[layer].descriptor;
   }
   progress.event = event;

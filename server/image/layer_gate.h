@@ -16,7 +16,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "server/image/image_unpacker.h"
 #include "server/image/transfer_progress.h"
 
@@ -58,7 +58,7 @@ class LayerGate final : public ImageUnpacker::LayerFeed {
 
   const std::string parent_;
   const OnProgress on_progress_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::vector<Layer> layers_ ABSL_GUARDED_BY(mutex_);
 };
 

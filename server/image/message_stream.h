@@ -19,7 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "google/protobuf/any.pb.h"
 
 namespace berth::image {
@@ -45,7 +45,7 @@ class StreamTable {
   // Errors: ALREADY_EXISTS; RESOURCE_EXHAUSTED for too many.
   absl::Status Add(absl::string_view ns, absl::string_view id,
                    std::shared_ptr<MessageStream> stream) ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (streams_.size() >= kMaxStreams) {
       return absl::ResourceExhaustedError("too many streams are open; try again in a moment");
     }
@@ -55,13 +55,13 @@ class StreamTable {
     return absl::OkStatus();
   }
   void Remove(absl::string_view ns, absl::string_view id) ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     streams_.erase(KeyOf(ns, id));
   }
   // Errors: NOT_FOUND.
   absl::StatusOr<std::shared_ptr<MessageStream>> Find(absl::string_view ns, absl::string_view id)
       ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const auto found = streams_.find(KeyOf(ns, id));
     if (found == streams_.end()) {
       return absl::NotFoundError(absl::StrCat(
@@ -75,7 +75,7 @@ class StreamTable {
   static std::string KeyOf(absl::string_view ns, absl::string_view id) {
     return absl::StrCat(ns, "\n", id);
   }
-  absl::Mutex mutex_;
+  Mutex mutex_;
   absl::flat_hash_map<std::string, std::shared_ptr<MessageStream>> streams_ ABSL_GUARDED_BY(mutex_);
 };
 

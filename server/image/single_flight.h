@@ -14,7 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 
 namespace berth::image {
 
@@ -24,7 +24,7 @@ class SingleFlight {
 
   // True: the caller does the work and calls Release. False: `waiter` will be called.
   bool Claim(const std::string& key, Waiter waiter) ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const auto [entry, is_new] = waiters_.try_emplace(key);
     if (!is_new) entry->second.push_back(std::move(waiter));
     return is_new;
@@ -32,7 +32,7 @@ class SingleFlight {
   void Release(const std::string& key) ABSL_LOCKS_EXCLUDED(mutex_) {
     std::vector<Waiter> woken;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       const auto entry = waiters_.find(key);
       if (entry == waiters_.end()) return;
       woken = std::move(entry->second);
@@ -42,7 +42,7 @@ class SingleFlight {
   }
 
  private:
-  absl::Mutex mutex_;
+  Mutex mutex_;
   absl::flat_hash_map<std::string, std::vector<Waiter>> waiters_ ABSL_GUARDED_BY(mutex_);
 };
 

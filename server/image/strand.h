@@ -12,8 +12,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
-#include "absl/synchronization/mutex.h"
 #include "base/grpc/executor.h"
+#include "base/os/mutex.h"
 
 namespace berth::image {
 
@@ -25,7 +25,7 @@ class Strand : public std::enable_shared_from_this<Strand> {
 
   void Post(Step step) ABSL_LOCKS_EXCLUDED(mutex_) {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       steps_.push_back(std::move(step));
       if (std::exchange(running_, true)) return;
     }
@@ -37,14 +37,14 @@ class Strand : public std::enable_shared_from_this<Strand> {
   void RunOne() ABSL_LOCKS_EXCLUDED(mutex_) {
     Step step;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       step = std::move(steps_.front());
       steps_.pop_front();
     }
     step();
     step = nullptr;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (steps_.empty()) {
         running_ = false;
         return;
@@ -54,7 +54,7 @@ class Strand : public std::enable_shared_from_this<Strand> {
   }
 
   Executor& executor_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::deque<Step> steps_ ABSL_GUARDED_BY(mutex_);
   bool running_ ABSL_GUARDED_BY(mutex_) = false;
 };

@@ -29,7 +29,7 @@ std::string ProgressName(const Descriptor& descriptor) {
 
 void ProgressReporter::Report(const TransferProgress& progress) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const absl::Time now = absl::Now();
     Last& last = last_[progress.name];
     const bool is_more_of_same = !progress.name.empty() && last.event == progress.event;

@@ -13,8 +13,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "server/image/image_document.h"
 #include "server/image/message_stream.h"
 
@@ -49,7 +49,7 @@ class ProgressReporter {
     absl::Time at;
   };
   const std::shared_ptr<MessageStream> stream_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   absl::flat_hash_map<std::string, Last> last_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -9,9 +9,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
+#include "base/os/mutex.h"
 #include "gtest/gtest.h"
 
 namespace berth {
@@ -69,7 +69,7 @@ TEST(AcceptorTest, HandsOverAConnectionWithItsPeerAndStops) {
   std::vector<Acceptor::Listener> listeners;
   listeners.push_back({*std::move(listener), Acceptor::Transport::kUnix});
   const Logger log(LogLevel::kError, LogFormat::kText);
-  absl::Notification accepted;
+  Notification accepted;
   Acceptor acceptor(std::move(listeners), {::geteuid(), ::getegid()}, log, [&](UniqueFd socket) {
     EXPECT_TRUE(WriteAll(socket, "hi").ok());
     accepted.Notify();

@@ -50,7 +50,7 @@ void CallMetrics::Record(const std::string& method, int code, absl::Duration dur
   const size_t bucket =
       static_cast<size_t>(std::lower_bound(kBoundsSeconds.begin(), kBoundsSeconds.end(), seconds) -
                           kBoundsSeconds.begin());
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   ++ended_[{method, code}];
   Histogram& histogram = durations_[method];
   ++histogram.counts[bucket];
@@ -62,7 +62,7 @@ std::string CallMetrics::Text() const {
   std::string text =
       "# HELP berth_grpc_calls_total Calls of the API that ended, by method and gRPC status code.\n"
       "# TYPE berth_grpc_calls_total counter\n";
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   for (const auto& [key, count] : ended_) {
     absl::StrAppend(&text, "berth_grpc_calls_total{method=\"", EscapeLabel(key.first), "\",code=\"",
                     key.second, "\"} ", count, "\n");

@@ -15,8 +15,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 
 namespace grpc::experimental {
 class ServerInterceptorFactoryInterface;
@@ -42,7 +42,7 @@ class CallMetrics {
     double sum_seconds = 0;
   };
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::map<std::pair<std::string, int>, uint64_t> ended_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Histogram> durations_ ABSL_GUARDED_BY(mutex_);
 };

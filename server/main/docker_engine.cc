@@ -19,14 +19,14 @@ absl::StatusOr<std::unique_ptr<DockerEngine>> DockerEngine::Create(Exchange& exc
   std::unique_ptr<DockerEngine> result(new DockerEngine());
   const auto ear = result->ear_;
   BERTH_ASSIGN_OR_RETURN(result->subscription_, exchange.Subscribe({"topic~=^/tasks/"}, [ear] {
-    absl::MutexLock lock(&ear->mutex);
+    MutexLock lock(&ear->mutex);
     if (ear->engine != nullptr) ear->engine->OnEventsReady();
   }));
   return result;
 }
 
 DockerEngine::~DockerEngine() {
-  absl::MutexLock lock(&ear_->mutex);
+  MutexLock lock(&ear_->mutex);
   ear_->engine = nullptr;
 }
 
@@ -56,7 +56,7 @@ absl::Status DockerEngine::Begin(const Inputs& inputs) {
                           .version = kBerthVersion,
                           .shim_program = std::move(shim_program)});
   {
-    absl::MutexLock lock(&ear_->mutex);
+    MutexLock lock(&ear_->mutex);
     ear_->engine = engine_.get();
   }
   return engine_->Begin(subscription_);

@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 
 namespace berth {
 
@@ -58,7 +58,7 @@ class DockerEngine {
  private:
   // What the subscription calls, also while and after the engine goes.
   struct Ear {
-    absl::Mutex mutex;
+    Mutex mutex;
     engine::Engine* engine = nullptr;
   };
   DockerEngine();

@@ -6,9 +6,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "server/events/exchange.h"
 #include "server/main/call_metrics.h"
 #include "server/main/storage.h"
@@ -24,7 +24,7 @@ constexpr absl::Duration kPatience = absl::Seconds(4);
 
 // Outlives the page where an answer comes late.
 struct Tally {
-  absl::Mutex mutex;
+  Mutex mutex;
   int open ABSL_GUARDED_BY(mutex) = 0;
   std::map<std::pair<std::string, std::string>, int> tasks ABSL_GUARDED_BY(mutex);
 };
@@ -33,13 +33,13 @@ std::map<std::pair<std::string, std::string>, int> CountTasks(
     const std::vector<std::string>& namespaces, TaskManager& tasks) {
   const auto tally = std::make_shared<Tally>();
   {
-    absl::MutexLock lock(&tally->mutex);
+    MutexLock lock(&tally->mutex);
     tally->open = static_cast<int>(namespaces.size());
   }
   for (const std::string& ns : namespaces) {
     tasks.List({.ns = ns, .deadline = absl::Now() + kPatience}, {},
                [tally, ns](const absl::StatusOr<api::ListTasksResponse>& answer) {
-                 absl::MutexLock lock(&tally->mutex);
+                 MutexLock lock(&tally->mutex);
                  --tally->open;
                  if (!answer.ok()) return;
                  for (const auto& task : answer->tasks()) {
@@ -48,7 +48,7 @@ std::map<std::pair<std::string, std::string>, int> CountTasks(
                  }
                });
   }
-  absl::MutexLock lock(&tally->mutex);
+  MutexLock lock(&tally->mutex);
   const auto all_answered = [&tally]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return tally->open == 0; };
   tally->mutex.AwaitWithTimeout(absl::Condition(&all_answered), kPatience);
   return tally->tasks;

@@ -160,7 +160,7 @@ absl::StatusOr<SnapshotInfo> SnapshotStore::Update(const Caller& caller,
   BERTH_ASSIGN_OR_RETURN(snapshots::Snapshotter* const backend, FindBackend(snapshotter));
   BERTH_RETURN_IF_ERROR(RequireKey(info.name(), "name"));
   const SnapshotSpace space{caller.ns, std::string(snapshotter)};
-  absl::MutexLock lock(&update_mutex_);
+  MutexLock lock(&update_mutex_);
   BERTH_ASSIGN_OR_RETURN(SnapshotRecord updated, Read(space, info.name()));
   BERTH_RETURN_IF_ERROR(ApplyMask(info, mask, updated.info));
   *updated.info.mutable_updated_at() = ToTimestamp(absl::Now());

@@ -16,8 +16,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
+#include "base/os/mutex.h"
 #include "base/sqlite/database.h"
 #include "server/filter/filter.h"
 #include "server/metadata/caller.h"
@@ -118,7 +118,7 @@ class SnapshotStore final : public Collectable {
   const std::map<std::string, snapshots::Snapshotter*> backends_;
   ChangeListener* const listener_;
   // One change of labels at a time: what the backend is told follows from what the record says.
-  absl::Mutex update_mutex_;
+  Mutex update_mutex_;
 };
 
 }  // namespace berth::metadata

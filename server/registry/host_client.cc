@@ -10,7 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "absl/synchronization/notification.h"
+#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 #include "server/registry/registry_error.h"
 
@@ -118,7 +118,7 @@ absl::StatusOr<Url> HostClient::UrlOf(const HostRequest& request, const Url& bas
 
 absl::Status HostClient::Pause(absl::Duration duration) const {
   const absl::Time end = absl::Now() + duration;
-  absl::Notification never;
+  Notification never;
   while (absl::Now() < end) {
     if (cancelled_.load(std::memory_order_relaxed)) return absl::CancelledError("cancelled");
     never.WaitForNotificationWithTimeout(std::min(kLook, end - absl::Now()));

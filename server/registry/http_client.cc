@@ -301,7 +301,7 @@ absl::StatusOr<HttpResponse> HttpClient::Do(const HttpRequest& request,
 }
 
 HttpPool::Lease HttpPool::Take() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (idle_.empty()) return Lease(*this, std::make_unique<HttpClient>());
   std::unique_ptr<HttpClient> client = std::move(idle_.back());
   idle_.pop_back();
@@ -309,7 +309,7 @@ HttpPool::Lease HttpPool::Take() {
 }
 
 void HttpPool::GiveBack(std::unique_ptr<HttpClient> client) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (idle_.size() < kMaxIdle) idle_.push_back(std::move(client));
 }
 

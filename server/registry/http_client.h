@@ -20,8 +20,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "base/os/unique_fd.h"
 
 namespace berth::registry {
@@ -117,7 +117,7 @@ class HttpPool {
 
  private:
   void GiveBack(std::unique_ptr<HttpClient> client);
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::vector<std::unique_ptr<HttpClient>> idle_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 
 namespace berth::registry {
@@ -45,7 +45,7 @@ class Reader {
     Work();
     for (std::thread& thread : threads) thread.join();
     HeldSegments().fetch_sub(extra);
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return {status_, received_};
   }
 
@@ -57,7 +57,7 @@ class Reader {
     for (;;) {
       BlobPart segment = part_;
       {
-        absl::MutexLock lock(&mutex_);
+        MutexLock lock(&mutex_);
         if (!status_.ok() || claimed_ == part_.end) return;
         if (claimed_ == 0) claimed_ = part_.begin;
         segment.begin = claimed_;
@@ -80,7 +80,7 @@ class Reader {
   // Waits for the segment's turn. False when there is no more to do.
   bool Deliver(const BlobPart& segment, absl::string_view bytes, absl::Status status,
                uint64_t received) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     received_ += received;
     const auto my_turn = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return !status_.ok() || next_ == segment.begin;
@@ -103,7 +103,7 @@ class Reader {
   const Context& context_;
   const absl::FunctionRef<absl::Status(absl::string_view)> sink_;
   std::atomic<bool> stopped_or_cancelled_{false};
-  absl::Mutex mutex_;
+  Mutex mutex_;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   uint64_t claimed_ ABSL_GUARDED_BY(mutex_) = 0;  // up to here the segments are somebody's
   uint64_t next_ ABSL_GUARDED_BY(mutex_);         // up to here the sink has them

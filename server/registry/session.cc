@@ -15,7 +15,7 @@ void Put(Map& map, const std::string& key, typename Map::mapped_type value) {
 }  // namespace
 
 std::optional<std::string> Session::FindToken(const std::string& key, absl::Time now) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto found = tokens_.find(key);
   if (found == tokens_.end()) return std::nullopt;
   if (found->second.end > now) return found->second.text;
@@ -24,46 +24,46 @@ std::optional<std::string> Session::FindToken(const std::string& key, absl::Time
 }
 
 void Session::PutToken(const std::string& key, std::string token, absl::Time end) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   Put(tokens_, key, {std::move(token), end});
 }
 
 void Session::DropToken(const std::string& key) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   tokens_.erase(key);
 }
 
 std::optional<Challenge> Session::FindChallenge(const std::string& host) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto found = challenges_.find(host);
   if (found == challenges_.end()) return std::nullopt;
   return found->second;
 }
 
 void Session::PutChallenge(const std::string& host, Challenge challenge) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   Put(challenges_, host, std::move(challenge));
 }
 
 std::string Session::FindScheme(const std::string& host) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto found = schemes_.find(host);
   return found == schemes_.end() ? std::string() : found->second;
 }
 
 void Session::PutScheme(const std::string& host, std::string scheme) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   Put(schemes_, host, std::move(scheme));
 }
 
 bool Session::IsDown(const std::string& host, absl::Time now) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto found = down_.find(host);
   return found != down_.end() && found->second > now;
 }
 
 void Session::PutDown(const std::string& host, absl::Time until) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   Put(down_, host, until);
 }
 

@@ -12,8 +12,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "server/registry/challenge.h"
 #include "server/registry/http_client.h"
 
@@ -50,7 +50,7 @@ class Session {
   };
   const absl::Duration stall_timeout_;
   HttpPool pool_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::map<std::string, Token> tokens_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Challenge> challenges_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> schemes_ ABSL_GUARDED_BY(mutex_);

@@ -5,7 +5,7 @@
 namespace berth {
 
 void LifeTrace::Begin(const TaskKey& key) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto [trace, is_new] = traces_.try_emplace(key);
   trace->second.clear();
   if (!is_new) begun_.erase(std::find(begun_.begin(), begun_.end(), key));
@@ -16,13 +16,13 @@ void LifeTrace::Begin(const TaskKey& key) {
 }
 
 void LifeTrace::Add(const TaskKey& key, const Span& span) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto trace = traces_.find(key);
   if (trace != traces_.end() && trace->second.size() < kSpans) trace->second.push_back(span);
 }
 
 std::vector<LifeTrace::Span> LifeTrace::Of(const TaskKey& key) const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto trace = traces_.find(key);
   return trace == traces_.end() ? std::vector<Span>() : trace->second;
 }

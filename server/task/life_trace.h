@@ -12,8 +12,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "server/task/bundle.h"
 
 namespace berth {
@@ -37,7 +37,7 @@ class LifeTrace {
   std::vector<Span> Of(const TaskKey& key) const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   absl::flat_hash_map<TaskKey, std::vector<Span>> traces_ ABSL_GUARDED_BY(mutex_);
   std::deque<TaskKey> begun_ ABSL_GUARDED_BY(mutex_);  // each key of traces_ once
 };

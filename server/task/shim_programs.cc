@@ -26,7 +26,7 @@ absl::StatusOr<std::shared_ptr<const ShimBinary>> ShimPrograms::Load(const std::
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat("the program ", path, " is no file"));
   }
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (last_ != nullptr && path == path_ && IsSame(info, seen_)) return last_;
   BERTH_ASSIGN_OR_RETURN(ShimBinary binary, ShimBinary::Load(path));
   last_ = std::make_shared<const ShimBinary>(std::move(binary));

@@ -13,7 +13,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "server/task/shim_binary.h"
 
 namespace berth {
@@ -25,7 +25,7 @@ class ShimPrograms {
   absl::StatusOr<std::shared_ptr<const ShimBinary>> Load(const std::string& path);
 
  private:
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::string path_ ABSL_GUARDED_BY(mutex_);
   struct stat seen_ ABSL_GUARDED_BY(mutex_) = {};
   std::shared_ptr<const ShimBinary> last_ ABSL_GUARDED_BY(mutex_);

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 #include "proto/containerd/task/v2/task.pb.h"
 #include "server/filter/filter.h"
@@ -71,7 +71,7 @@ TaskManager::~TaskManager() = default;
 
 void TaskManager::Stop() {
   if (stopped_.exchange(true)) return;
-  absl::Notification released;
+  Notification released;
   loop_.Post([this, &released] {
     supervisor_.Stop();
     creator_.Stop();

@@ -76,7 +76,7 @@ absl::StatusOr<Usage> ErofsFormat::MakeImage(const std::string& layer) {
 
 absl::StatusOr<std::optional<Usage>> ErofsFormat::Freeze(const std::string& layer) const {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const auto is_free = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return !frozen_.contains(layer);
     };
@@ -90,7 +90,7 @@ absl::StatusOr<std::optional<Usage>> ErofsFormat::Freeze(const std::string& laye
 }
 
 void ErofsFormat::Thaw(const std::string& layer) const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   frozen_.erase(layer);
 }
 
@@ -106,14 +106,14 @@ absl::Status ErofsFormat::SettleLocked(const std::string& layer) const {
 }
 
 absl::Status ErofsFormat::Settle(const std::string& layer) const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const absl::Cleanup release = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { frozen_.erase(layer); };
   BERTH_ASSIGN_OR_RETURN(const bool is_mounted, erofs::IsMounted(ContentPath(layer)));
   return is_mounted ? absl::OkStatus() : SettleLocked(layer);
 }
 
 absl::Status ErofsFormat::Show(const std::string& layer) const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const std::string content = ContentPath(layer);
   BERTH_ASSIGN_OR_RETURN(const bool is_mounted, erofs::IsMounted(content));
   if (is_mounted) return absl::OkStatus();
@@ -122,7 +122,7 @@ absl::Status ErofsFormat::Show(const std::string& layer) const {
 }
 
 absl::Status ErofsFormat::Hide(const std::string& layer) const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return erofs::Unmount(ContentPath(layer));
 }
 

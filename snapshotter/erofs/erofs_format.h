@@ -17,7 +17,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "snapshotter/overlay/overlay_format.h"
 
 namespace berth::snapshots {
@@ -39,7 +39,7 @@ class ErofsFormat final : public OverlayFormat {
   static absl::StatusOr<Usage> MakeImage(const std::string& layer);
   absl::Status SettleLocked(const std::string& layer) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  mutable absl::Mutex mutex_;  // also orders mounts
+  mutable Mutex mutex_;  // also orders mounts
   // Layers between Freeze and what follows it: of several commits one at a time.
   mutable absl::flat_hash_set<std::string> frozen_ ABSL_GUARDED_BY(mutex_);
 };

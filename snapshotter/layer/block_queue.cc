@@ -9,7 +9,7 @@ BlockQueue::BlockQueue() {
 }
 
 BlockQueue::Block* BlockQueue::TakeFree() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return abandoned_ || filled_ - emptied_ < kBlocks;
   };
@@ -18,18 +18,18 @@ BlockQueue::Block* BlockQueue::TakeFree() {
 }
 
 void BlockQueue::PushFilled() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   ++filled_;
 }
 
 void BlockQueue::Finish(absl::Status status) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   finished_ = true;
   end_ = std::move(status);
 }
 
 absl::StatusOr<absl::string_view> BlockQueue::Next() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (std::exchange(lent_, false)) ++emptied_;
   const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return finished_ || filled_ > emptied_;
@@ -45,7 +45,7 @@ absl::StatusOr<absl::string_view> BlockQueue::Next() {
 }
 
 void BlockQueue::Abandon() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   abandoned_ = true;
 }
 

@@ -15,7 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "snapshotter/layer/byte_stream.h"
 
 namespace berth::layer {
@@ -49,7 +49,7 @@ class BlockQueue {
   void PushFilled();
   void Finish(absl::Status status);
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::array<Block, kBlocks> ring_;             // a block belongs to the side the counters say
   size_t filled_ ABSL_GUARDED_BY(mutex_) = 0;   // blocks ever filled
   size_t emptied_ ABSL_GUARDED_BY(mutex_) = 0;  // blocks ever given back

@@ -20,25 +20,25 @@ LayerReaper::LayerReaper(sqlite::Database& database, const LayerDirectories& dir
 LayerReaper::~LayerReaper() { Stop(); }
 
 void LayerReaper::Wake() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   woken_ = true;
 }
 
 void LayerReaper::Stop() {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     stopping_ = true;
   }
   if (thread_.joinable()) thread_.join();
 }
 
 bool LayerReaper::IsStopping() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return stopping_;
 }
 
 absl::Status LayerReaper::DeleteRemoved() {
-  absl::MutexLock deleting(&deleting_);
+  MutexLock deleting(&deleting_);
   BERTH_ASSIGN_OR_RETURN(const std::vector<std::string> removed, directories_.ListRemoved());
   if (removed.empty()) return absl::OkStatus();
   // An empty durable write also covers what an earlier process left in the log unsynced.
@@ -56,7 +56,7 @@ absl::Status LayerReaper::DeleteRemoved() {
 void LayerReaper::Run() {
   while (true) {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
         return woken_ || stopping_;
       };

@@ -11,7 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 #include "base/sqlite/database.h"
 #include "snapshotter/store/layer_directories.h"
 
@@ -37,8 +37,8 @@ class LayerReaper {
   sqlite::Database& database_;
   const LayerDirectories& directories_;
 
-  absl::Mutex deleting_;  // one deletion at a time; taken before mutex_
-  absl::Mutex mutex_;
+  Mutex deleting_;  // one deletion at a time; taken before mutex_
+  Mutex mutex_;
   bool woken_ ABSL_GUARDED_BY(mutex_) = true;  // a previous run may have left something
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 #include "tests/bench/bench_daemon.h"
 #include "tests/bench/in_parallel.h"
@@ -112,11 +112,11 @@ absl::StatusOr<absl::Duration> AdoptingDaemon::Restart() {
 absl::Status AdoptingDaemon::Stop() {
   if (daemon_.pid() <= 0) return absl::OkStatus();
   // All are tried: after a failure some were never started.
-  absl::Mutex mutex;
+  Mutex mutex;
   absl::Status first;
   (void)InParallel(kClients, 0, std::exchange(containers_, 0), [&](int number) {
     const absl::Status status = server_.StopContainer(IdOf(number));
-    absl::MutexLock lock(&mutex);
+    MutexLock lock(&mutex);
     first.Update(status);
     return absl::IsUnavailable(status) ? status : absl::OkStatus();
   });

@@ -5,13 +5,13 @@
 #include <thread>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
+#include "base/os/mutex.h"
 
 namespace berth::bench {
 
 absl::Status InParallel(int clients, int from, int to, absl::FunctionRef<absl::Status(int)> act) {
   std::atomic<int> next{from};
-  absl::Mutex mutex;
+  Mutex mutex;
   absl::Status first;
   std::vector<std::thread> threads;
   for (int client = 0; client < std::min(clients, to - from); ++client) {
@@ -20,7 +20,7 @@ absl::Status InParallel(int clients, int from, int to, absl::FunctionRef<absl::S
         const absl::Status status = act(number);
         if (status.ok()) continue;
         next = to;
-        absl::MutexLock lock(&mutex);
+        MutexLock lock(&mutex);
         first.Update(status);
       }
     });

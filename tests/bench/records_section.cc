@@ -9,8 +9,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "base/os/mutex.h"
 #include "tests/bench/in_parallel.h"
 #include "tests/bench/sections.h"
 #include "tests/bench/stubs.h"
@@ -110,7 +110,7 @@ class Subscriber {
       while (reader_->Read(&envelope)) {
         int number = 0;
         if (!absl::SimpleAtoi(envelope.event().value(), &number)) continue;
-        absl::MutexLock lock(&mutex_);
+        MutexLock lock(&mutex_);
         last_ = number;
       }
     });
@@ -122,14 +122,14 @@ class Subscriber {
   // False after `timeout` without the event `number` or a later one.
   bool WaitFor(int number, absl::Duration timeout) {
     const auto came = [&] { return last_ >= number; };
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return mutex_.AwaitWithTimeout(absl::Condition(&came), timeout);
   }
 
  private:
   Context context_;
   std::unique_ptr<grpc::ClientReader<events::Envelope>> reader_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   int last_ ABSL_GUARDED_BY(mutex_) = -1;
   std::thread thread_;
 };

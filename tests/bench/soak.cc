@@ -16,9 +16,9 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/os/lock_checks.h"
+#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 #include "tests/bench/bench_daemon.h"
 #include "tests/bench/container_life.h"
@@ -62,12 +62,12 @@ class Soak {
   std::atomic<int> execs_{0};
   std::atomic<int64_t> daemon_warm_kib_{0};
   std::atomic<int64_t> shim_warm_kib_{0};
-  absl::Mutex mutex_;
+  Mutex mutex_;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
 };
 
 void Soak::Stop(const absl::Status& reason) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   failure_.Update(reason);
   over_ = true;
 }
@@ -130,7 +130,7 @@ absl::Status Soak::Run() {
   std::cout << "growth: berthd " << daemon_kib << " KiB since life " << kWarmUpLives << ", shim "
             << shim_kib << " KiB since exec " << kWarmUpExecs << std::endl;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     BERTH_RETURN_IF_ERROR(failure_);
   }
   BERTH_RETURN_IF_ERROR(server.StopContainer(kLong));

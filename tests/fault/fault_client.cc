@@ -54,23 +54,23 @@ absl::Status ReadAllOf(Reader reader, Message message, Each each) {
 }  // namespace
 
 std::string EventHistory::cursor() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return cursor_;
 }
 
 void EventHistory::Add(std::string cursor, const std::optional<TaskEvent>& event) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   cursor_ = std::move(cursor);
   if (event.has_value()) events_.push_back(*event);
 }
 
 void EventHistory::AddGap(std::string description) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   gaps_.push_back(std::move(description));
 }
 
 std::vector<TaskEvent> EventHistory::Of(const std::string& container) const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   std::vector<TaskEvent> found;
   std::copy_if(events_.begin(), events_.end(), std::back_inserter(found),
                [&](const TaskEvent& event) { return event.container == container; });
@@ -78,19 +78,19 @@ std::vector<TaskEvent> EventHistory::Of(const std::string& container) const {
 }
 
 std::vector<std::string> EventHistory::TakeGaps() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return std::exchange(gaps_, {});
 }
 
 void EventHistory::Note(absl::string_view text) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   notes_.push_back(
       absl::StrCat(absl::FormatTime("%H:%M:%E3S ", absl::Now(), absl::UTCTimeZone()), text));
   if (notes_.size() > kNotes) notes_.pop_front();
 }
 
 std::string EventHistory::Notes() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return absl::StrJoin(notes_, "; ");
 }
 
@@ -117,7 +117,7 @@ FaultClient::FaultClient(std::shared_ptr<grpc::Channel> channel, absl::string_vi
 FaultClient::~FaultClient() {
   gone_.Notify();
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(&mutex_);
     if (listening_ != nullptr) listening_->TryCancel();
   }
   listener_.join();
@@ -142,7 +142,7 @@ void FaultClient::Listen() {
   do {
     grpc::ClientContext* context = nullptr;
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(&mutex_);
       listening_ = std::make_unique<grpc::ClientContext>();
       context = listening_.get();
     }

@@ -19,10 +19,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/grpc/status_conversion.h"
+#include "base/os/mutex.h"
 #include "proto/berth/care/v1/care.grpc.pb.h"
 #include "proto/containerd/services/containers/v1/containers.grpc.pb.h"
 #include "proto/containerd/services/content/v1/content.grpc.pb.h"
@@ -77,7 +76,7 @@ class EventHistory {
  private:
   static constexpr size_t kNotes = 24;
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::deque<std::string> notes_ ABSL_GUARDED_BY(mutex_);
   std::string cursor_ ABSL_GUARDED_BY(mutex_) = "oldest";
   std::vector<TaskEvent> events_ ABSL_GUARDED_BY(mutex_);
@@ -140,8 +139,8 @@ class FaultClient {
 
   const std::string ns_;
   EventHistory& history_;
-  absl::Notification gone_;
-  absl::Mutex mutex_;
+  Notification gone_;
+  Mutex mutex_;
   std::unique_ptr<grpc::ClientContext> listening_ ABSL_GUARDED_BY(mutex_);
   std::thread listener_;
 };

@@ -128,7 +128,7 @@ FakeServer::~FakeServer() {
   acceptor_.join();
   std::vector<std::thread> threads;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     for (const int fd : open_) ::shutdown(fd, SHUT_RDWR);
     threads.swap(threads_);
   }
@@ -138,7 +138,7 @@ FakeServer::~FakeServer() {
 std::string FakeServer::address() const { return absl::StrCat("127.0.0.1:", port_); }
 
 std::vector<FakeRequest> FakeServer::requests() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return requests_;
 }
 
@@ -146,7 +146,7 @@ void FakeServer::Accept() {
   while (!stopping_) {
     const int fd = ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) continue;
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     open_.insert(fd);
     threads_.emplace_back([this, fd] { Serve(fd); });
   }
@@ -157,13 +157,13 @@ void FakeServer::Serve(int fd) {
   while (const std::optional<FakeRequest> request = ReadRequest(input)) {
     FakeResponse response;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       requests_.push_back(*request);
       response = handler_(*request);
     }
     if (!Answer(fd, *request, response)) break;
   }
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   open_.erase(fd);
   ::close(fd);
 }

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/os/mutex.h"
 #include "base/os/unique_fd.h"
 
 namespace berth::registry::testing {
@@ -67,7 +67,7 @@ class FakeServer {
   UniqueFd listener_;
   uint16_t port_ = 0;
   std::atomic<bool> stopping_{false};
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::vector<FakeRequest> requests_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mutex_);
   std::set<int> open_ ABSL_GUARDED_BY(mutex_);

@@ -69,7 +69,7 @@ void TaskFixture::StartDaemon() {
   executor_ = std::make_unique<Executor>(4, 256);
   const auto find = [this](const std::string& ns, const std::string& id)
       -> absl::StatusOr<containerd::services::containers::v1::Container> {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const auto found = containers_.find(id);
     if (found == containers_.end() || ns != "default") {
       return absl::NotFoundError(absl::StrCat("container \"", id, "\" not found"));
@@ -97,7 +97,7 @@ void TaskFixture::AddContainer(const std::string& id, const std::string& behavio
   container.set_id(id);
   container.mutable_runtime()->set_name("io.containerd.runc.v2");
   container.mutable_spec()->set_value(absl::StrCat("{\"behaviour\":\"", behaviour, "\"}"));
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   containers_[id] = container;
 }
 

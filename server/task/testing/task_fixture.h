@@ -15,11 +15,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "base/grpc/executor.h"
 #include "base/log/logger.h"
+#include "base/os/mutex.h"
 #include "gtest/gtest.h"
 #include "server/events/exchange.h"
 #include "server/task/loop_thread.h"
@@ -51,7 +50,7 @@ class Pending {
 
  private:
   struct State {
-    absl::Notification done;
+    Notification done;
     absl::StatusOr<Response> response = absl::UnknownError("unset");
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
@@ -114,7 +113,7 @@ class TaskFixture : public testing::Test {
   std::unique_ptr<TaskManager> manager_;
 
  private:
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::map<std::string, containerd::services::containers::v1::Container> containers_
       ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Subscription> subscription_;

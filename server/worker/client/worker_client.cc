@@ -9,9 +9,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "base/os/fd_factories.h"
+#include "base/os/mutex.h"
 #include "base/status/status_macros.h"
 
 namespace berth::worker {
@@ -93,20 +92,20 @@ class ProgressSlot::Pool {
   const absl::StatusOr<std::unique_ptr<ProgressTable>>& table() const { return table_; }
   // 0: none left.
   uint32_t Take() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (!table_.ok() || free_.empty()) return 0;
     const uint32_t slot = free_.back();
     free_.pop_back();
     return slot;
   }
   void GiveBack(uint32_t slot) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     free_.push_back(slot);
   }
 
  private:
   const absl::StatusOr<std::unique_ptr<ProgressTable>> table_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::vector<uint32_t> free_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -408,7 +407,7 @@ void WorkerClient::Cancel(uint64_t job) {
 void WorkerClient::Stop() {
   if (stopped_.exchange(true)) return;
   for (const std::shared_ptr<Impl>& impl : {unpack_, fetch_}) {
-    absl::Notification stopped;
+    Notification stopped;
     loop_.Post([impl, &stopped] { impl->Stop([&stopped] { stopped.Notify(); }); });
     stopped.WaitForNotification();
   }

@@ -18,11 +18,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "base/digest/hasher.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
+#include "base/os/mutex.h"
 #include "gtest/gtest.h"
 #include "server/registry/testing/fake_server.h"
 #include "server/task/loop_thread.h"
@@ -96,7 +95,7 @@ class WorkerClientTest : public testing::Test {
 
   template <typename Response>
   struct Waiter {
-    absl::Notification notification;
+    Notification notification;
     absl::StatusOr<Response> response = absl::UnknownError("no answer");
     WorkerClient::Done<Response> Done() {
       return [this](absl::StatusOr<Response> result) {
