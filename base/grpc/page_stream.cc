@@ -61,10 +61,13 @@ class PageStreams::Call {
   }
   void WriteNext() {
     const grpc::ByteBuffer& message = page_[next_++];
-    // No buffer hint, though more follows: with it the transport stalled for ever once the window
-    // of flow control was used up (gRPC 1.51, over a socket).
     operation_tag_.on_end = &Call::OnWritten;
-    writer_.Write(message, &operation_tag_);
+    grpc::WriteOptions options;
+    // What follows at once may go in one write to the socket. Not for the first, with which the
+    // call's headers go: gRPC 1.51 never ends an operation that has both and the hint.
+    if (began_ && next_ < page_.size()) options.set_buffer_hint();
+    began_ = true;
+    writer_.Write(message, options, &operation_tag_);
   }
   void OnWritten(bool ok) {
     if (!ok) return Finish(absl::CancelledError("the client went away"));
@@ -100,9 +103,10 @@ class PageStreams::Call {
   CallInfo call_;
   PageSource source_;
   MessagePage page_;
-  size_t next_ = 0;   // of page_
-  bool more_ = true;  // behind page_
-  int ends_ = 2;      // of the last operation and of the call: the queue's thread only
+  size_t next_ = 0;     // of page_
+  bool more_ = true;    // behind page_
+  bool began_ = false;  // to write
+  int ends_ = 2;        // of the last operation and of the call: the queue's thread only
 };
 
 PageStreams::PageStreams(grpc::ServerBuilder& builder, Executor& executor)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <optional>
 #include <utility>
@@ -58,6 +59,12 @@ std::optional<ProcessRecord> DecodeSlot(absl::string_view slot) {
   std::optional<Copy> best = DecodeNewest(slot);
   if (!best.has_value() || best->record.stage == Stage::kFree) return std::nullopt;
   return std::move(best->record);
+}
+
+absl::StatusOr<ProcessRecord> DecodeInit(absl::string_view slot) {
+  auto init = DecodeSlot(slot);
+  if (!init.has_value()) return absl::DataLossError("the journal has no record of init");
+  return *std::move(init);
 }
 
 }  // namespace
@@ -130,8 +137,8 @@ absl::StatusOr<std::unique_ptr<Writer>> Writer::Resume(UniqueFd file, const Head
   return writer;
 }
 
-absl::Status Writer::SetCgroupPaths(const std::vector<std::string>& cgroup_paths) {
-  BERTH_ASSIGN_OR_RETURN(const std::string block, EncodeResources(cgroup_paths));
+absl::Status Writer::SetResources(const Resources& resources) {
+  BERTH_ASSIGN_OR_RETURN(const std::string block, EncodeResources(resources));
   return WriteAt(file_, block, kHeaderBytes);
 }
 
@@ -188,11 +195,9 @@ absl::StatusOr<State> ReadJournal(BorrowedFd bundle) {
   }
   BERTH_ASSIGN_OR_RETURN(const std::string boot_id, ReadBootId());
   state.this_boot = state.header.boot_id == boot_id;
-  BERTH_ASSIGN_OR_RETURN(state.cgroup_paths,
+  BERTH_ASSIGN_OR_RETURN(state.resources,
                          DecodeResources(bytes.substr(kHeaderBytes, kResourcesBytes)));
-  auto init = DecodeSlot(bytes.substr(kSlotsOffset, kSlotBytes));
-  if (!init.has_value()) return absl::DataLossError("the journal has no record of init");
-  state.init = *std::move(init);
+  BERTH_ASSIGN_OR_RETURN(state.init, DecodeInit(bytes.substr(kSlotsOffset, kSlotBytes)));
   for (size_t at = kSlotsOffset + kSlotBytes; at + kSlotBytes <= bytes.size(); at += kSlotBytes) {
     auto exec = DecodeSlot(bytes.substr(at, kSlotBytes));
     if (!exec.has_value()) continue;
@@ -212,6 +217,21 @@ absl::StatusOr<State> ReadJournal(BorrowedFd bundle) {
 absl::StatusOr<State> ReadJournal(absl::string_view bundle_path) {
   BERTH_ASSIGN_OR_RETURN(const UniqueFd bundle, OpenFile(bundle_path, O_PATH | O_DIRECTORY));
   return ReadJournal(bundle);
+}
+
+absl::StatusOr<ProcessRecord> ReadInit(absl::string_view bundle_path) {
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd file,
+                         OpenFile(absl::StrCat(bundle_path, "/", kFileName), O_RDONLY));
+  std::array<char, kSlotBytes> slot;
+  ssize_t got;
+  do {
+    got = ::pread(file.get(), slot.data(), slot.size(), kSlotsOffset);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return ErrnoStatus(errno, "pread", kFileName);
+  if (static_cast<size_t>(got) < slot.size()) {
+    return absl::DataLossError("the journal is cut short");
+  }
+  return DecodeInit(absl::string_view(slot.data(), slot.size()));
 }
 
 }  // namespace berth::journal

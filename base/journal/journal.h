@@ -37,8 +37,8 @@ class Writer {
   static absl::StatusOr<std::unique_ptr<Writer>> Resume(UniqueFd file, const Header& expected);
   BorrowedFd file() const { return file_; }
 
-  // Records the cgroup directories, before they are used.
-  absl::Status SetCgroupPaths(const std::vector<std::string>& cgroup_paths);
+  // Records the cgroup directories, before they are used, and what init is made with.
+  absl::Status SetResources(const Resources& resources);
   // Writes the process's record; the first time for an exec id takes a slot. Errors:
   // RESOURCE_EXHAUSTED, only for a new exec, when the disk or the table is full.
   absl::Status Write(const ProcessRecord& record);
@@ -65,7 +65,7 @@ class Writer {
 struct State {
   Header header;
   bool this_boot = false;  // false: every process in here is gone
-  std::vector<std::string> cgroup_paths;
+  Resources resources;
   ProcessRecord init;
   std::vector<ProcessRecord> execs;
   // Earlier generations of init whose end the daemon has not acknowledged, in order; with an empty
@@ -77,6 +77,8 @@ struct State {
 // for a newer major version.
 absl::StatusOr<State> ReadJournal(BorrowedFd bundle);
 absl::StatusOr<State> ReadJournal(absl::string_view bundle_path);
+// Init's record alone, by one read. Errors: as above.
+absl::StatusOr<ProcessRecord> ReadInit(absl::string_view bundle_path);
 
 }  // namespace berth::journal
 

@@ -1,6 +1,7 @@
 #include "base/journal/journal_format.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -10,6 +11,7 @@ namespace berth::journal {
 namespace {
 
 constexpr absl::string_view kMagic = "BERTHJNL";
+constexpr uint64_t kHasStdio = 1, kHasTerminal = 2;
 
 // Little-endian integers and length-prefixed texts into a block of fixed size whose first four
 // bytes are the CRC of the rest.
@@ -26,9 +28,10 @@ class BlockWriter {
     block_.append(text.data(), text.size());
   }
   void Raw(absl::string_view bytes) { block_.append(bytes.data(), bytes.size()); }
+  bool fits() const { return fits_ && block_.size() <= size_bytes_; }
 
   absl::StatusOr<std::string> Finish(absl::string_view what) {
-    if (!fits_ || block_.size() > size_bytes_) {
+    if (!fits()) {
       return absl::InvalidArgumentError(absl::StrCat("the journal's ", what, " takes ",
                                                      block_.size(), " of ", size_bytes_,
                                                      " bytes: shorten names or cgroup paths"));
@@ -92,13 +95,46 @@ bool AllZero(absl::string_view bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](char byte) { return byte == '\0'; });
 }
 
+// kCrcTables[k][b]: the CRC of byte b and k zero bytes behind it, so that eight bytes are taken by
+// eight lookups that do not wait for each other ("slicing by 8").
+constexpr size_t kSlices = 8;
+constexpr std::array<std::array<uint32_t, 256>, kSlices> MakeCrcTables() {
+  std::array<std::array<uint32_t, 256>, kSlices> tables = {};
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    uint32_t crc = byte;
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1)));
+    tables[0][byte] = crc;
+  }
+  for (size_t slice = 1; slice < kSlices; ++slice) {
+    for (size_t byte = 0; byte < 256; ++byte) {
+      const uint32_t before = tables[slice - 1][byte];
+      tables[slice][byte] = before >> 8 ^ tables[0][before & 0xff];
+    }
+  }
+  return tables;
+}
+constexpr auto kCrcTables = MakeCrcTables();
+
+uint32_t LittleEndian32(const char* bytes) {
+  uint32_t value = 0;
+  for (int i = 0; i < 4; ++i) value |= uint32_t{static_cast<uint8_t>(bytes[i])} << (8 * i);
+  return value;
+}
+
 }  // namespace
 
 uint32_t Crc32(absl::string_view bytes) {
   uint32_t crc = ~0u;
+  for (; bytes.size() >= kSlices; bytes.remove_prefix(kSlices)) {
+    const uint32_t low = crc ^ LittleEndian32(bytes.data());
+    const uint32_t high = LittleEndian32(bytes.data() + 4);
+    crc = kCrcTables[7][low & 0xff] ^ kCrcTables[6][low >> 8 & 0xff] ^
+          kCrcTables[5][low >> 16 & 0xff] ^ kCrcTables[4][low >> 24] ^ kCrcTables[3][high & 0xff] ^
+          kCrcTables[2][high >> 8 & 0xff] ^ kCrcTables[1][high >> 16 & 0xff] ^
+          kCrcTables[0][high >> 24];
+  }
   for (const char byte : bytes) {
-    crc ^= static_cast<uint8_t>(byte);
-    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1)));
+    crc = crc >> 8 ^ kCrcTables[0][(crc ^ static_cast<uint8_t>(byte)) & 0xff];
   }
   return ~crc;
 }
@@ -138,29 +174,49 @@ absl::StatusOr<Header> DecodeHeader(absl::string_view bytes) {
   return header;
 }
 
-absl::StatusOr<std::string> EncodeResources(const std::vector<std::string>& cgroup_paths) {
+absl::StatusOr<std::string> EncodeResources(const Resources& resources) {
   BlockWriter block(kResourcesBytes);
-  block.Integer(cgroup_paths.size(), 2);
-  for (const std::string& path : cgroup_paths) block.Text(path);
+  block.Integer(resources.cgroup_paths.size(), 2);
+  for (const std::string& path : resources.cgroup_paths) block.Text(path);
+  if (resources.stdio.has_value()) {
+    BlockWriter with_stdio = block;
+    with_stdio.Integer(kHasStdio | (resources.stdio->terminal ? kHasTerminal : 0), 1);
+    for (const std::string* path :
+         {&resources.stdio->in, &resources.stdio->out, &resources.stdio->err}) {
+      with_stdio.Text(*path);
+    }
+    if (with_stdio.fits()) return with_stdio.Finish("resources");
+  }
   return block.Finish("list of cgroups");
 }
 
-absl::StatusOr<std::vector<std::string>> DecodeResources(absl::string_view bytes) {
-  std::vector<std::string> paths;
-  if (AllZero(bytes)) return paths;
+absl::StatusOr<Resources> DecodeResources(absl::string_view bytes) {
+  Resources resources;
+  std::vector<std::string>& paths = resources.cgroup_paths;
+  if (AllZero(bytes)) return resources;
   BlockReader block(bytes);
   if (!block.CrcMatches()) return absl::DataLossError("the journal's list of cgroups is damaged");
   const uint64_t count = block.Integer(2);
   for (uint64_t i = 0; i < count && block.complete(); ++i) paths.push_back(block.Text());
   if (!block.complete()) return absl::DataLossError("the journal's list of cgroups is cut short");
-  return paths;
+  // Zero where minor version 1 wrote it, and where there was no room.
+  const uint64_t flags = block.Integer(1);
+  if ((flags & kHasStdio) == 0) return resources;
+  Stdio stdio;
+  stdio.terminal = (flags & kHasTerminal) != 0;
+  for (std::string* path : {&stdio.in, &stdio.out, &stdio.err}) *path = block.Text();
+  if (!block.complete()) return absl::DataLossError("the journal's stdio is cut short");
+  resources.stdio = std::move(stdio);
+  return resources;
 }
 
 absl::StatusOr<std::string> EncodeCopy(const ProcessRecord& record, uint64_t sequence) {
   BlockWriter block(kCopyBytes);
   block.Integer(sequence, 8);
   block.Integer(static_cast<uint8_t>(record.stage), 1);
-  block.Integer((record.exit_announced ? 1 : 0) | (record.delete_announced ? 2 : 0), 1);
+  block.Integer(
+      (record.exit_announced ? 1 : 0) | (record.delete_announced ? 2 : 0) | (record.paused ? 4 : 0),
+      1);
   block.Integer(static_cast<uint32_t>(record.process.pid), 4);
   block.Integer(record.process.start_time_ticks, 8);
   block.Integer(record.exit_status, 4);
@@ -183,6 +239,7 @@ absl::StatusOr<Copy> DecodeCopy(absl::string_view bytes) {
   const uint64_t flags = block.Integer(1);
   copy.record.exit_announced = (flags & 1) != 0;
   copy.record.delete_announced = (flags & 2) != 0;
+  copy.record.paused = (flags & 4) != 0;
   copy.record.process.pid = static_cast<pid_t>(block.Integer(4));
   copy.record.process.start_time_ticks = block.Integer(8);
   copy.record.exit_status = static_cast<uint32_t>(block.Integer(4));

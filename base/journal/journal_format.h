@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,7 @@ namespace berth::journal {
 
 inline constexpr char kFileName[] = "journal";
 inline constexpr uint16_t kMajorVersion = 1;
-inline constexpr uint16_t kMinorVersion = 1;  // 1: generations
+inline constexpr uint16_t kMinorVersion = 2;  // 1: generations; 2: stdio and pauses
 
 inline constexpr size_t kHeaderBytes = 1024;
 inline constexpr size_t kResourcesBytes = 7168;
@@ -49,6 +50,7 @@ struct ProcessRecord {
   absl::Time exited_at = absl::InfinitePast();
   bool exit_announced = false;    // the daemon has acknowledged the exit event
   bool delete_announced = false;  // and the delete event
+  bool paused = false;            // while it is kRunning; from minor version 2 on
   // How often the container has been made under this id, from 1. Every record is of one of them.
   uint32_t generation = 1;
 };
@@ -64,6 +66,18 @@ struct Header {
   ProcessIdentity shim = {};
 };
 
+// What init was made with.
+struct Stdio {
+  std::string in = {}, out = {}, err = {};
+  bool terminal = false;
+};
+
+// What Create was told and has taken.
+struct Resources {
+  std::vector<std::string> cgroup_paths = {};  // of the directories, one per hierarchy
+  std::optional<Stdio> stdio = {};             // none: too long, or written by minor version 1
+};
+
 // CRC-32 (IEEE 802.3, reflected).
 uint32_t Crc32(absl::string_view bytes);
 
@@ -72,10 +86,10 @@ absl::StatusOr<std::string> EncodeHeader(const Header& header);
 // Errors: DATA_LOSS for a bad magic number or CRC; FAILED_PRECONDITION for a newer major version.
 absl::StatusOr<Header> DecodeHeader(absl::string_view bytes);
 
-// The directories of the cgroup, one per hierarchy. Errors: INVALID_ARGUMENT when they do not fit.
-absl::StatusOr<std::string> EncodeResources(const std::vector<std::string>& cgroup_paths);
+// Leaves out a stdio that does not fit. Errors: INVALID_ARGUMENT when the cgroups do not fit.
+absl::StatusOr<std::string> EncodeResources(const Resources& resources);
 // Empty where none were written. Errors: DATA_LOSS.
-absl::StatusOr<std::vector<std::string>> DecodeResources(absl::string_view bytes);
+absl::StatusOr<Resources> DecodeResources(absl::string_view bytes);
 
 absl::StatusOr<std::string> EncodeCopy(const ProcessRecord& record, uint64_t sequence);
 struct Copy {

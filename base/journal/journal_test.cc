@@ -60,12 +60,14 @@ TEST_F(JournalTest, NewJournalNamesTheShimAndAnAddedInit) {
   EXPECT_EQ(state->header.shim.start_time_ticks, 8u);
   EXPECT_EQ(state->init.stage, Stage::kAdded);
   EXPECT_TRUE(state->execs.empty());
-  EXPECT_TRUE(state->cgroup_paths.empty());
+  EXPECT_TRUE(state->resources.cgroup_paths.empty());
 }
 
 TEST_F(JournalTest, LastRecordOfAProcessIsItsState) {
   auto writer = MakeWriter();
-  ASSERT_TRUE(writer->SetCgroupPaths({"/sys/fs/cgroup/cpu/x", "/sys/fs/cgroup/memory/x"}).ok());
+  ASSERT_TRUE(
+      writer->SetResources({.cgroup_paths = {"/sys/fs/cgroup/cpu/x", "/sys/fs/cgroup/memory/x"}})
+          .ok());
   for (const Stage stage : {Stage::kCreating, Stage::kCreated, Stage::kRunning}) {
     ASSERT_TRUE(writer->Write({.exec_id = "", .stage = stage, .process = {100, 200}}).ok());
   }
@@ -87,7 +89,70 @@ TEST_F(JournalTest, LastRecordOfAProcessIsItsState) {
   EXPECT_EQ(state->init.exited_at, exited_at);
   EXPECT_TRUE(state->init.exit_announced);
   EXPECT_FALSE(state->init.delete_announced);
-  EXPECT_EQ(state->cgroup_paths.size(), 2u);
+  EXPECT_EQ(state->resources.cgroup_paths.size(), 2u);
+}
+
+TEST_F(JournalTest, ResourcesKeepWhatInitWasMadeWith) {
+  auto writer = MakeWriter();
+  EXPECT_FALSE(ReadJournal(bundle_)->resources.stdio.has_value());
+  Resources resources{.cgroup_paths = {"/sys/fs/cgroup/cpu/x"},
+                      .stdio = Stdio{.in = "/run/in", .out = "file:///o", .terminal = true}};
+  ASSERT_TRUE(writer->SetResources(resources).ok());
+  auto state = ReadJournal(bundle_);
+  ASSERT_TRUE(state.ok()) << state.status();
+  ASSERT_TRUE(state->resources.stdio.has_value());
+  EXPECT_EQ(state->resources.stdio->in, "/run/in");
+  EXPECT_EQ(state->resources.stdio->out, "file:///o");
+  EXPECT_EQ(state->resources.stdio->err, "");
+  EXPECT_TRUE(state->resources.stdio->terminal);
+  // Control groups are what must be found again; names that leave no room for the rest go.
+  resources.stdio->err = std::string(kResourcesBytes, 'e');
+  ASSERT_TRUE(writer->SetResources(resources).ok());
+  state = ReadJournal(bundle_);
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_FALSE(state->resources.stdio.has_value());
+  EXPECT_EQ(state->resources.cgroup_paths.size(), 1u);
+  resources.cgroup_paths[0] = std::string(kResourcesBytes, 'c');
+  EXPECT_EQ(writer->SetResources(resources).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(JournalTest, InitCanBeReadAlone) {
+  EXPECT_EQ(ReadInit(path_).status().code(), absl::StatusCode::kNotFound);
+  auto writer = MakeWriter();
+  EXPECT_EQ(ReadInit(path_)->stage, Stage::kAdded);
+  ASSERT_TRUE(writer
+                  ->Write({.exec_id = "",
+                           .stage = Stage::kRunning,
+                           .process = {100, 200},
+                           .paused = true,
+                           .generation = 3})
+                  .ok());
+  const auto init = ReadInit(path_);
+  ASSERT_TRUE(init.ok()) << init.status();
+  EXPECT_EQ(init->stage, Stage::kRunning);
+  EXPECT_EQ(init->process.pid, 100);
+  EXPECT_TRUE(init->paused);
+  EXPECT_EQ(init->generation, 3u);
+  ASSERT_TRUE(ReplaceFileAt(bundle_, kFileName, "short", 0600, Durability::kUnsynced).ok());
+  EXPECT_EQ(ReadInit(path_).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(Crc32Test, IsThatOfIeee) {
+  EXPECT_EQ(Crc32(""), 0u);
+  EXPECT_EQ(Crc32("123456789"), 0xcbf43926u);  // the check value that catalogues give
+  // Every length of the rest behind the eights, against the bitwise definition.
+  std::string bytes;
+  for (int i = 0; i < 40; ++i) {
+    bytes.push_back(static_cast<char>(i * 37));
+    uint32_t expected = ~0u;
+    for (const char byte : bytes) {
+      expected ^= static_cast<uint8_t>(byte);
+      for (int bit = 0; bit < 8; ++bit) {
+        expected = expected >> 1 ^ (0xedb88320u & (0u - (expected & 1)));
+      }
+    }
+    EXPECT_EQ(Crc32(bytes), ~expected) << bytes.size();
+  }
 }
 
 TEST_F(JournalTest, TornWriteLeavesTheRecordBefore) {
@@ -101,7 +166,7 @@ TEST_F(JournalTest, TornWriteLeavesTheRecordBefore) {
 
 TEST_F(JournalTest, DamageIsFound) {
   auto writer = MakeWriter();
-  ASSERT_TRUE(writer->SetCgroupPaths({"/a"}).ok());
+  ASSERT_TRUE(writer->SetResources({.cgroup_paths = {"/a"}}).ok());
   Damage(kHeaderBytes + 8);
   EXPECT_EQ(ReadJournal(bundle_).status().code(), absl::StatusCode::kDataLoss);
   Damage(kHeaderBytes + 8);
@@ -175,7 +240,7 @@ TEST_F(JournalTest, EarlierGenerationsAreKeptInOrderUntilTheyAreForgotten) {
 
 TEST_F(JournalTest, TextsThatDoNotFitAreRefused) {
   auto writer = MakeWriter();
-  EXPECT_EQ(writer->SetCgroupPaths({std::string(8000, 'x')}).code(),
+  EXPECT_EQ(writer->SetResources({.cgroup_paths = {std::string(8000, 'x')}}).code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(writer->Write({.exec_id = std::string(250, 'x'), .stage = Stage::kAdded}).code(),
             absl::StatusCode::kInvalidArgument);

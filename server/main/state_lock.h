@@ -16,7 +16,8 @@ namespace berth {
 class DirectoryLock {
  public:
   // Makes `directory` (mode 0711) where it is missing and locks `directory`/berthd.lock, which then
-  // holds our pid. Errors: FAILED_PRECONDITION naming the daemon that has it.
+  // holds our pid. Waits up to two seconds for what a daemon that has ended leaves behind. Errors:
+  // FAILED_PRECONDITION naming the daemon that has it.
   static absl::StatusOr<DirectoryLock> Acquire(absl::string_view directory);
 
  private:

@@ -26,5 +26,24 @@ TEST(DirectoryLockTest, SecondHolderIsRefusedWithPathAndPidUntilTheFirstIsGone) 
   EXPECT_TRUE(DirectoryLock::Acquire(directory).ok());
 }
 
+TEST(DirectoryLockTest, AHolderThatIsGoneIsWaitedOut) {
+  const std::string directory = absl::StrCat(testing::TempDir(), "/gone-", ::getpid());
+  // The daemon, which ends while a child of its has its descriptors still.
+  const pid_t daemon = ::fork();
+  if (daemon == 0) {
+    const auto lock = DirectoryLock::Acquire(directory);
+    if (::fork() == 0) {
+      ::usleep(200'000);
+      ::_exit(0);
+    }
+    ::_exit(lock.ok() ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(daemon, &status, 0), daemon);
+  ASSERT_EQ(status, 0);
+  const auto next = DirectoryLock::Acquire(directory);
+  EXPECT_TRUE(next.ok()) << next.status();
+}
+
 }  // namespace
 }  // namespace berth

@@ -71,6 +71,42 @@ TEST_F(AdoptionTest, RunningTasksAreListedAndObeyTheNextDaemon) {
   EXPECT_THAT(Events(), IsEmpty());
 }
 
+TEST_F(AdoptionTest, ListsComeFromJournalsAndSayWhatTheShimsSay) {
+  for (const char* id : {"asked", "mute"}) {
+    AddContainer(id, id == absl::string_view("mute") ? "hang-state" : "");
+    api::CreateTaskRequest create;
+    create.set_container_id(id);
+    create.set_stdout("file:///dev/null");
+    create.set_terminal(true);
+    ASSERT_TRUE(Call(&TaskManager::Create, create).ok());
+    ASSERT_EQ(Start(id), absl::OkStatus());
+  }
+  for (int daemon = 0; daemon < 2; ++daemon, Restart()) {
+    const auto list = Call(&TaskManager::List, api::ListTasksRequest());
+    ASSERT_TRUE(list.ok()) << list.status();
+    ASSERT_EQ(list->tasks_size(), 2);
+    const auto got = Get("asked");
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_EQ(list->tasks(0).DebugString(), got->DebugString());
+    // Streams, which the answer for a shim that was asked in vain does not have.
+    EXPECT_EQ(list->tasks(1).stdout(), "file:///dev/null");
+    EXPECT_TRUE(list->tasks(1).terminal());
+    EXPECT_EQ(list->tasks(1).status(), Status::RUNNING);
+  }
+}
+
+TEST_F(AdoptionTest, AShimWhoseJournalDoesNotTellAllIsAsked) {
+  RunContainer("old", "old-journal");
+  RunContainer("mute", "old-journal hang-state");
+  Restart();
+  const auto list = Call(&TaskManager::List, api::ListTasksRequest());
+  ASSERT_TRUE(list.ok()) << list.status();
+  ASSERT_EQ(list->tasks_size(), 2);
+  EXPECT_EQ(list->tasks(0).id(), "mute");
+  EXPECT_EQ(list->tasks(0).status(), Status::RUNNING);  // as its journal says, in the end
+  EXPECT_EQ(list->tasks(1).DebugString(), Get("old")->DebugString());
+}
+
 TEST_F(AdoptionTest, AnExitWhileNoDaemonRanIsKnownToTheShim) {
   RunContainer("web", "exit-7");
   ASSERT_EQ(BeginWait("web").Get()->exit_status(), 7u);

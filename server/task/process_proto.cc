@@ -30,7 +30,8 @@ containerd::v1::types::Process FromJournal(const std::string& id,
       process.set_status(containerd::v1::types::CREATED);
       break;
     case journal::Stage::kRunning:
-      process.set_status(containerd::v1::types::RUNNING);
+      process.set_status(init.paused ? containerd::v1::types::PAUSED
+                                     : containerd::v1::types::RUNNING);
       break;
     case journal::Stage::kExited:
     case journal::Stage::kDeleted:
@@ -42,6 +43,22 @@ containerd::v1::types::Process FromJournal(const std::string& id,
       process.set_status(containerd::v1::types::UNKNOWN);
       break;
   }
+  return process;
+}
+
+std::optional<containerd::v1::types::Process> StateFromJournal(const std::string& id,
+                                                               const journal::ProcessRecord& init,
+                                                               const journal::Stdio& stdio) {
+  if (init.stage != journal::Stage::kCreated && init.stage != journal::Stage::kRunning &&
+      init.stage != journal::Stage::kExited) {
+    return std::nullopt;
+  }
+  containerd::v1::types::Process process = FromJournal(id, init);
+  process.set_stdin(stdio.in);
+  process.set_stdout(stdio.out);
+  process.set_stderr(stdio.err);
+  process.set_terminal(stdio.terminal);
+  process.mutable_exited_at();  // zero while it runs
   return process;
 }
 

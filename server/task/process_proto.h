@@ -4,6 +4,7 @@
 #ifndef BERTH_SERVER_TASK_PROCESS_PROTO_H_
 #define BERTH_SERVER_TASK_PROCESS_PROTO_H_
 
+#include <optional>
 #include <string>
 
 #include "base/journal/journal_format.h"
@@ -13,9 +14,13 @@
 namespace berth {
 
 containerd::v1::types::Process ToProcess(const containerd::task::v2::StateResponse& state);
-// Streams, and whether the container is paused, are the shim's to know.
+// Without streams, which init's record does not have.
 containerd::v1::types::Process FromJournal(const std::string& id,
                                            const journal::ProcessRecord& init);
+// What the shim's State would answer; nothing for a stage in which only the shim knows.
+std::optional<containerd::v1::types::Process> StateFromJournal(const std::string& id,
+                                                               const journal::ProcessRecord& init,
+                                                               const journal::Stdio& stdio);
 
 }  // namespace berth
 

@@ -188,6 +188,10 @@ void ShimSupervisor::AdoptOne(const TaskKey& key) {
   if (stage == journal::Stage::kDeleted) return Finish(task, Ending::kShutdown, [] {});
   // Whoever asked for the container lost the connection and never learnt of it.
   if (stage < journal::Stage::kCreated) return Finish(task, Ending::kKill, [] {});
+  if (journal->resources.stdio.has_value()) {
+    task->set_known_stdio(
+        {.stdio = *journal->resources.stdio, .generation = journal->init.generation});
+  }
   task->set_stage(TaskStage::kReady);
 }
 

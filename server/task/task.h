@@ -8,7 +8,9 @@
 #ifndef BERTH_SERVER_TASK_TASK_H_
 #define BERTH_SERVER_TASK_TASK_H_
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/journal/journal_format.h"
 #include "base/loop/loop.h"
 #include "google/protobuf/message_lite.h"
 #include "server/task/bundle.h"
@@ -50,6 +53,15 @@ class Task : public std::enable_shared_from_this<Task> {
   void set_stage(TaskStage stage) { stage_ = stage; }
   const std::string& foreign_binary() const { return foreign_binary_; }
   void set_foreign_binary(std::string path) { foreign_binary_ = std::move(path); }
+
+  // What generation `generation` of the container was made with, as clients named it. Only for our
+  // own shim, where its journal tells pauses as well: the rest of its state is then in there too.
+  struct KnownStdio {
+    journal::Stdio stdio;
+    uint32_t generation = 1;
+  };
+  const std::optional<KnownStdio>& known_stdio() const { return known_stdio_; }
+  void set_known_stdio(KnownStdio known) { known_stdio_ = std::move(known); }
 
   void set_log_pipe(std::unique_ptr<ShimLogPipe> pipe) { log_pipe_ = std::move(pipe); }
 
@@ -139,6 +151,7 @@ class Task : public std::enable_shared_from_this<Task> {
   bool shim_killed_ = false;
   bool slow_ = false;
   bool start_unanswered_ = false;
+  std::optional<KnownStdio> known_stdio_;
   const std::shared_ptr<OperationQueue> queue_;
   std::unique_ptr<ShimLogPipe> log_pipe_;  // of a foreign shim
   std::unique_ptr<ShimLink> link_;

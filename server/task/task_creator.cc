@@ -303,6 +303,12 @@ void TaskCreator::OnCreated(const JobPtr& job, absl::StatusOr<uint32_t> pid) {
 }
 
 void TaskCreator::Succeed(const JobPtr& job, uint32_t pid) {
+  if (job->task->foreign_binary().empty()) {
+    job->task->set_known_stdio({.stdio = {.in = job->request.stdin(),
+                                          .out = job->request.stdout(),
+                                          .err = job->request.stderr(),
+                                          .terminal = job->request.terminal()}});
+  }
   job->task->set_stage(TaskStage::kReady);
   job->turn = OperationQueue::Turn();
   Response response;

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -141,6 +142,10 @@ class TaskManager {
   template <typename ShimRequest>
   void PassOn(TaskCall call, const std::string& container_id, const char* method,
               ShimRequest request, TaskDone<Empty> done);
+  struct Listing;
+  using ListingPtr = std::shared_ptr<Listing>;
+  void ListFromJournals(const ListingPtr& listing, std::vector<size_t> places);
+  void ListByAsking(const ListingPtr& listing, size_t place);
   // Answers from the task's journal, for a shim that does not.
   void ReadState(const TaskPtr& task,
                  absl::AnyInvocable<void(std::optional<containerd::v1::types::Process>)> done);

@@ -94,7 +94,7 @@ absl::Status RunDelete(const Arguments& arguments) {
       record.init_pid = init.process.pid;
       record.init_start_time_ticks = init.process.start_time_ticks;
     }
-    record.cgroup_paths = state->cgroup_paths;
+    record.cgroup_paths = state->resources.cgroup_paths;
   }
   // A damaged journal still leaves the bundle to go by.
   BERTH_RETURN_IF_ERROR(launch::Container::CleanupFromRecord(record, kCleanupTimeout));

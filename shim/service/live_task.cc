@@ -156,7 +156,7 @@ void LiveTask::CreateContainer(absl::Status opened) {
   }
   options.seccomp_cache_directory = context_.seccomp_cache_directory;
   options.on_cgroup = [this](const std::vector<std::string>& paths) {
-    return journal_->SetCgroupPaths(paths);
+    return NoteResources(paths);
   };
   if (network_.valid()) options.network_namespace = absl::StrCat("/proc/self/fd/", network_.get());
   container_->Create(std::move(options),
@@ -176,12 +176,22 @@ void LiveTask::ContainerCreated(absl::Status status) {
   ::malloc_trim(0);
 }
 
+absl::Status LiveTask::NoteResources(const std::vector<std::string>& cgroup_paths) {
+  return journal_->SetResources(
+      {.cgroup_paths = cgroup_paths,
+       .stdio = journal::Stdio{
+           .in = stdio_.in, .out = stdio_.out, .err = stdio_.err, .terminal = stdio_.terminal}});
+}
+
 absl::Status LiveTask::TakeOverInit() {
   Member& init = member("");
   BERTH_RETURN_IF_ERROR(WatchProcess("", init, container_->init_pidfd())) << "watch init";
   init.record.process = ProcessIdentity{.pid = container_->init_pid(),
                                         .start_time_ticks = container_->init_start_time_ticks()};
   init.record.stage = journal::Stage::kCreated;
+  if (container_->cgroup_paths().empty()) {  // nothing has noted them
+    BERTH_RETURN_IF_ERROR(NoteResources({}));
+  }
   BERTH_RETURN_IF_ERROR(journal_->Write(init.record));
   BERTH_RETURN_IF_ERROR(ConnectIo(init, container_->TakeConsole()));
   // For tools that look there, as beside runc.

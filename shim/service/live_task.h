@@ -163,6 +163,7 @@ class LiveTask {
   void CreateContainer(absl::Status opened);
   void ContainerCreated(absl::Status status);
   absl::Status TakeOverInit();
+  absl::Status NoteResources(const std::vector<std::string>& cgroup_paths);
   void AbortCreate(absl::Status reason);
   void FailCreate(absl::Status reason);
 
@@ -218,6 +219,7 @@ class LiveTask {
 
   Ended EndOf(const std::string& exec_id) const;
   void WriteRecord(Member& member, journal::Stage stage);
+  void RecordFreeze(task::State state);
   void Publish(absl::string_view topic, absl::string_view type,
                const google::protobuf::MessageLite& event,
                EventQueue::Weight weight = EventQueue::Weight::kNormal,

@@ -70,7 +70,7 @@ absl::Status LiveTask::KillContainer(int signal, launch::KillScope scope) {
 void LiveTask::Pause(StatusDone done) {
   if (absl::Status status = task_.BeginPause(); !status.ok()) return done(status);
   container_->Pause([this, done = std::move(done)](absl::Status status) mutable {
-    task_.FreezeFinished(status.ok() ? task::State::kPaused : task::State::kRunning);
+    RecordFreeze(status.ok() ? task::State::kPaused : task::State::kRunning);
     if (status.ok()) {
       containerd::events::TaskPaused event;
       event.set_container_id(spec_.id);
@@ -83,7 +83,7 @@ void LiveTask::Pause(StatusDone done) {
 void LiveTask::Resume(StatusDone done) {
   if (absl::Status status = task_.BeginResume(); !status.ok()) return done(status);
   container_->Resume([this, done = std::move(done)](absl::Status status) mutable {
-    task_.FreezeFinished(status.ok() ? task::State::kRunning : task::State::kPaused);
+    RecordFreeze(status.ok() ? task::State::kRunning : task::State::kPaused);
     if (status.ok()) {
       containerd::events::TaskResumed event;
       event.set_container_id(spec_.id);
@@ -91,6 +91,13 @@ void LiveTask::Resume(StatusDone done) {
     }
     done(std::move(status));
   });
+}
+
+void LiveTask::RecordFreeze(task::State state) {
+  task_.FreezeFinished(state);
+  Member& init = member("");
+  const bool paused = task_.init().state == task::State::kPaused;
+  if (std::exchange(init.record.paused, paused) != paused) WriteRecord(init, init.record.stage);
 }
 
 absl::Status LiveTask::Update(absl::string_view resources_json) {

@@ -301,6 +301,7 @@ absl::Status LiveTask::ResumeMember(const v1::MemberState& state, handover::Unpa
   const std::string& exec_id = state.process().exec_id();
   auto to = std::make_unique<Member>();
   BERTH_ASSIGN_OR_RETURN(to->record, Decode(state.record(), exec_id));
+  to->record.paused = static_cast<task::State>(state.process().state()) == task::State::kPaused;
   to->process_json = state.process_json();
   const task::Stdio& stdio = (*task_.Find(exec_id))->stdio;
   if (state.has_attach()) {

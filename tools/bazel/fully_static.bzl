@@ -2,11 +2,11 @@
 runtime is a shared library."""
 
 FULLY_STATIC_FEATURES = select({
-    "//tools/bazel:sanitizer_asan": [],
+    "//tools/bazel:sanitizer": [],
     "//conditions:default": ["fully_static_link"],
 })
 
 FULLY_STATIC_LINKOPTS = select({
-    "//tools/bazel:sanitizer_asan": [],
+    "//tools/bazel:sanitizer": [],
     "//conditions:default": ["-static"],
 })

@@ -6,6 +6,7 @@
 //   hang-start     Start is never answered              hang-state    State is never answered
 //   fail-delete    the delete command fails while <bundle>/fail-delete exists
 //   exit-7         init ends with 7 as soon as it is started
+//   old-journal    its journal is without stdio
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -149,6 +150,13 @@ class FakeShim {
         creating_.emplace(std::move(call));
         return;
       }
+      if (!Told("old-journal")) {
+        const journal::Stdio stdio{.in = request.stdin(),
+                                   .out = request.stdout(),
+                                   .err = request.stderr(),
+                                   .terminal = request.terminal()};
+        BERTH_CHECK(journal_->SetResources({.cgroup_paths = {}, .stdio = stdio}).ok());
+      }
       Record(init, journal::Stage::kCreated);
       api::CreateTaskResponse response;
       response.set_pid(static_cast<uint32_t>(init.record.process.pid));
@@ -210,11 +218,16 @@ class FakeShim {
       response.set_exec_id(request.exec_id());
       response.set_pid(static_cast<uint32_t>(process->record.process.pid));
       response.set_stdout(created_from_.stdout());
+      response.set_terminal(created_from_.terminal());
       const journal::Stage stage = process->record.stage;
       response.set_status(stage == journal::Stage::kExited    ? Status::STOPPED
                           : stage == journal::Stage::kRunning ? Status::RUNNING
                                                               : Status::CREATED);
       response.set_exit_status(process->record.exit_status);
+      response.mutable_exited_at();
+      if (stage == journal::Stage::kExited) {
+        *response.mutable_exited_at() = ToTimestamp(process->record.exited_at);
+      }
       call.Reply(response.SerializeAsString());
     });
     On<api::DeleteRequest>("Delete", [this](ttrpc::Call call, const auto& request) {
