@@ -12,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
 #include "base/status/errno_status.h"
@@ -184,10 +185,25 @@ absl::Status Writer::Forget(const std::string& exec_id) {
   return status;
 }
 
-absl::StatusOr<State> ReadJournal(BorrowedFd bundle) {
-  BERTH_ASSIGN_OR_RETURN(const std::string content,
-                         ReadFileAt(bundle, kFileName, kSlotsOffset + kMaxSlots * kSlotBytes));
-  const absl::string_view bytes(content);
+namespace {
+
+// Fills `buffer` from `offset` on. Errors: DATA_LOSS for a file that ends before.
+absl::Status ReadWhole(absl::string_view bundle_path, absl::Span<char> buffer, size_t offset) {
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd file,
+                         OpenFile(absl::StrCat(bundle_path, "/", kFileName), O_RDONLY));
+  ssize_t got;
+  do {
+    got = ::pread(file.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset));
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return ErrnoStatus(errno, "pread", kFileName);
+  if (static_cast<size_t>(got) < buffer.size()) {
+    return absl::DataLossError("the journal is cut short");
+  }
+  return absl::OkStatus();
+}
+
+// Everything up to init's record.
+absl::StatusOr<State> DecodeHead(absl::string_view bytes) {
   State state;
   BERTH_ASSIGN_OR_RETURN(state.header, DecodeHeader(bytes));
   if (bytes.size() < kSlotsOffset + kSlotBytes) {
@@ -198,6 +214,16 @@ absl::StatusOr<State> ReadJournal(BorrowedFd bundle) {
   BERTH_ASSIGN_OR_RETURN(state.resources,
                          DecodeResources(bytes.substr(kHeaderBytes, kResourcesBytes)));
   BERTH_ASSIGN_OR_RETURN(state.init, DecodeInit(bytes.substr(kSlotsOffset, kSlotBytes)));
+  return state;
+}
+
+}  // namespace
+
+absl::StatusOr<State> ReadJournal(BorrowedFd bundle) {
+  BERTH_ASSIGN_OR_RETURN(const std::string content,
+                         ReadFileAt(bundle, kFileName, kSlotsOffset + kMaxSlots * kSlotBytes));
+  const absl::string_view bytes(content);
+  BERTH_ASSIGN_OR_RETURN(State state, DecodeHead(bytes));
   for (size_t at = kSlotsOffset + kSlotBytes; at + kSlotBytes <= bytes.size(); at += kSlotBytes) {
     auto exec = DecodeSlot(bytes.substr(at, kSlotBytes));
     if (!exec.has_value()) continue;
@@ -219,18 +245,15 @@ absl::StatusOr<State> ReadJournal(absl::string_view bundle_path) {
   return ReadJournal(bundle);
 }
 
+absl::StatusOr<State> ReadJournalHead(absl::string_view bundle_path) {
+  std::array<char, kSlotsOffset + kSlotBytes> head;
+  BERTH_RETURN_IF_ERROR(ReadWhole(bundle_path, absl::MakeSpan(head), 0));
+  return DecodeHead(absl::string_view(head.data(), head.size()));
+}
+
 absl::StatusOr<ProcessRecord> ReadInit(absl::string_view bundle_path) {
-  BERTH_ASSIGN_OR_RETURN(const UniqueFd file,
-                         OpenFile(absl::StrCat(bundle_path, "/", kFileName), O_RDONLY));
   std::array<char, kSlotBytes> slot;
-  ssize_t got;
-  do {
-    got = ::pread(file.get(), slot.data(), slot.size(), kSlotsOffset);
-  } while (got < 0 && errno == EINTR);
-  if (got < 0) return ErrnoStatus(errno, "pread", kFileName);
-  if (static_cast<size_t>(got) < slot.size()) {
-    return absl::DataLossError("the journal is cut short");
-  }
+  BERTH_RETURN_IF_ERROR(ReadWhole(bundle_path, absl::MakeSpan(slot), kSlotsOffset));
   return DecodeInit(absl::string_view(slot.data(), slot.size()));
 }
 

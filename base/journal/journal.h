@@ -77,6 +77,8 @@ struct State {
 // for a newer major version.
 absl::StatusOr<State> ReadJournal(BorrowedFd bundle);
 absl::StatusOr<State> ReadJournal(absl::string_view bundle_path);
+// The same without execs and earlier generations, by one read.
+absl::StatusOr<State> ReadJournalHead(absl::string_view bundle_path);
 // Init's record alone, by one read. Errors: as above.
 absl::StatusOr<ProcessRecord> ReadInit(absl::string_view bundle_path);
 

@@ -116,6 +116,23 @@ TEST_F(JournalTest, ResourcesKeepWhatInitWasMadeWith) {
   EXPECT_EQ(writer->SetResources(resources).code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(JournalTest, TheHeadIsAllButExecs) {
+  EXPECT_EQ(ReadJournalHead(path_).status().code(), absl::StatusCode::kNotFound);
+  auto writer = MakeWriter();
+  ASSERT_TRUE(writer->SetResources({.cgroup_paths = {"/a"}}).ok());
+  ASSERT_TRUE(writer->Write({.exec_id = "", .stage = Stage::kRunning}).ok());
+  ASSERT_TRUE(writer->Write({.exec_id = "exec", .stage = Stage::kRunning}).ok());
+  const auto head = ReadJournalHead(path_);
+  ASSERT_TRUE(head.ok()) << head.status();
+  EXPECT_TRUE(head->this_boot);
+  EXPECT_EQ(head->header.container_id, "c");
+  EXPECT_EQ(head->resources.cgroup_paths.size(), 1u);
+  EXPECT_EQ(head->init.stage, Stage::kRunning);
+  EXPECT_TRUE(head->execs.empty());
+  ASSERT_TRUE(ReplaceFileAt(bundle_, kFileName, "short", 0600, Durability::kUnsynced).ok());
+  EXPECT_EQ(ReadJournalHead(path_).status().code(), absl::StatusCode::kDataLoss);
+}
+
 TEST_F(JournalTest, InitCanBeReadAlone) {
   EXPECT_EQ(ReadInit(path_).status().code(), absl::StatusCode::kNotFound);
   auto writer = MakeWriter();

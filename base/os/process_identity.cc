@@ -52,8 +52,10 @@ absl::StatusOr<UniqueFd> OpenPidFd(const ProcessIdentity& identity) {
 }
 
 absl::StatusOr<std::string> ReadBootId() {
-  BERTH_ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/sys/kernel/random/boot_id", 128));
-  return std::string(absl::StripTrailingAsciiWhitespace(text));
+  // It cannot change while this process lives.
+  static const absl::StatusOr<std::string> text = ReadFile("/proc/sys/kernel/random/boot_id", 128);
+  if (!text.ok()) return text.status();
+  return std::string(absl::StripTrailingAsciiWhitespace(*text));
 }
 
 }  // namespace berth

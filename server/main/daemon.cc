@@ -109,6 +109,7 @@ class Daemon::Parts {
   std::optional<Exchange> exchange_;
   std::unique_ptr<Storage> storage_;
   std::unique_ptr<DockerEngine> engine_;
+  TaskEngine::LoadingShim shim_;
   std::unique_ptr<TaskEngine> tasks_;
   std::unique_ptr<worker::WorkerClient> worker_;
   std::unique_ptr<ImageEngine> images_;
@@ -123,6 +124,7 @@ class Daemon::Parts {
 
 absl::Status Daemon::Parts::Build(DaemonInheritance inheritance) {
   BERTH_RETURN_IF_ERROR(LockDirectories());
+  shim_ = TaskEngine::LoadShim(config_);
   BERTH_RETURN_IF_ERROR(OpenEvents());
   BERTH_ASSIGN_OR_RETURN(storage_, Storage::Open(config_, *exchange_, *event_log_, log_));
   event_log_->SetDirtyCallback([this] { storage_->database().RequestSync(); });
@@ -160,6 +162,7 @@ absl::Status Daemon::Parts::StartTasks(DaemonInheritance& inheritance) {
   BERTH_ASSIGN_OR_RETURN(UniqueFd listener,
                          Listen(TtrpcAddress(config_), owner, inheritance.sockets));
   BERTH_ASSIGN_OR_RETURN(tasks_, TaskEngine::Start({.config = config_,
+                                                    .shim = std::move(shim_),
                                                     .nofile = inheritance.nofile,
                                                     .ttrpc_listener = std::move(listener),
                                                     .containers = storage_->containers(),

@@ -1,5 +1,6 @@
 #include "server/main/storage.h"
 
+#include <future>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -51,16 +52,19 @@ absl::Status Storage::Build(const Config& config, sqlite::SyncCompanion& synced_
 }
 
 void Storage::OpenBackends(const std::string& root) {
+  // Each asks the kernel by mounts what it can do, which takes a start's time.
   const std::string overlay_root = absl::StrCat(root, "/overlayfs");
-  AddBackend(
-      "overlayfs", overlay_root,
-      snapshots::OpenOverlaySnapshotter({.root = overlay_root, .mount_options = {}}, *database_));
   const std::string native_root = absl::StrCat(root, "/native");
+  const std::string erofs_root = absl::StrCat(root, "/erofs");
+  auto overlay = std::async(std::launch::async, [&] {
+    return snapshots::OpenOverlaySnapshotter({.root = overlay_root, .mount_options = {}},
+                                             *database_);
+  });
+  auto erofs = snapshots::OpenErofsSnapshotter({.root = erofs_root}, *database_);
+  AddBackend("overlayfs", overlay_root, overlay.get());
   AddBackend("native", native_root,
              snapshots::OpenNativeSnapshotter({.root = native_root}, *database_));
-  const std::string erofs_root = absl::StrCat(root, "/erofs");
-  AddBackend("erofs", erofs_root,
-             snapshots::OpenErofsSnapshotter({.root = erofs_root}, *database_));
+  AddBackend("erofs", erofs_root, std::move(erofs));
 }
 
 absl::Status Storage::OpenStores(const Config& config) {

@@ -49,12 +49,19 @@ absl::StatusOr<metadata::ContainerStore::Container> FindWithMaps(
 
 }  // namespace
 
+TaskEngine::LoadingShim TaskEngine::LoadShim(const Config& config) {
+  return std::async(
+      std::launch::async, [configured = config.runtime.shim]() -> absl::StatusOr<ShimBinary> {
+        BERTH_ASSIGN_OR_RETURN(const std::string path, ProgramPath(configured, "berth-shim"));
+        BERTH_ASSIGN_OR_RETURN(ShimBinary shim, ShimBinary::Load(path),
+                               _ << "runtime.shim names the program that runs containers");
+        return shim;
+      });
+}
+
 absl::StatusOr<std::unique_ptr<TaskEngine>> TaskEngine::Start(Inputs inputs) {
   const Config& config = inputs.config;
-  BERTH_ASSIGN_OR_RETURN(const std::string shim_path,
-                         ProgramPath(config.runtime.shim, "berth-shim"));
-  BERTH_ASSIGN_OR_RETURN(ShimBinary shim, ShimBinary::Load(shim_path),
-                         _ << "runtime.shim names the program that runs containers");
+  BERTH_ASSIGN_OR_RETURN(ShimBinary shim, inputs.shim.get());
   BERTH_ASSIGN_OR_RETURN(std::unique_ptr<LoopThread> loop, LoopThread::Create());
   std::unique_ptr<TaskEngine> engine(
       new TaskEngine(std::move(shim), std::move(loop), static_cast<size_t>(config.executor.threads),

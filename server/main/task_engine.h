@@ -8,6 +8,7 @@
 
 #include <sys/resource.h>
 
+#include <future>
 #include <memory>
 #include <optional>
 
@@ -30,8 +31,13 @@ namespace berth {
 
 class TaskEngine {
  public:
+  // The shim's program on its way into memory, on a thread of its own.
+  using LoadingShim = std::future<absl::StatusOr<ShimBinary>>;
+  static LoadingShim LoadShim(const Config& config);
+
   struct Inputs {
     const Config& config;
+    LoadingShim shim;
     struct rlimit nofile;     // what containers get
     UniqueFd ttrpc_listener;  // where shims report
     metadata::ContainerStore& containers;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "base/os/fd_factories.h"
@@ -221,17 +222,20 @@ absl::Status BundleStore::Remove(const TaskKey& key) const {
 
 absl::StatusOr<std::vector<TaskKey>> BundleStore::List() const {
   std::vector<TaskKey> found;
+  absl::flat_hash_set<std::string> have_bundles;
   BERTH_RETURN_IF_ERROR(EnsureDirectory(bundles_, kParentMode));
   const absl::Status walked = WalkTasks(bundles_, [&](BorrowedFd directory, const TaskKey& key) {
-    if (key.id[0] != '.') return found.push_back(key);
+    if (key.id[0] != '.') {
+      have_bundles.insert(PathOf(key));
+      return found.push_back(key);
+    }
     // Kept on failure: the next start tries again, and no task can have such a name.
     RemoveTreeAt(directory, key.id).IgnoreError();
   });
   BERTH_RETURN_IF_ERROR(walked);
   // A bundle goes before its work directory: one that is alone is what a killed daemon left.
   const absl::Status works = WalkTasks(works_, [&](BorrowedFd directory, const TaskKey& key) {
-    const bool hidden = key.id[0] == '.';
-    if (!hidden && ::access(PathOf(key).c_str(), F_OK) == 0) return;
+    if (have_bundles.contains(PathOf(key))) return;
     RemoveTreeAt(directory, key.id).IgnoreError();  // as above
   });
   if (!works.ok() && ErrnoOf(works) != ENOENT) return works;

@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <atomic>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -21,6 +24,12 @@
 #include "server/task/shim_log_pipe.h"
 
 namespace berth {
+namespace {
+
+constexpr size_t kWorthThreads = 64;  // bundles
+constexpr size_t kMostLookers = 4;
+
+}  // namespace
 
 absl::StatusOr<ShimAddress> ParseShimAddress(absl::string_view text) {
   ShimAddress address;
@@ -145,39 +154,68 @@ void ShimSupervisor::Clean(const TaskPtr& task, Announcer announcer) {
                          }});
 }
 
+struct ShimSupervisor::Found {
+  absl::StatusOr<journal::State> journal = absl::UnknownError("not looked for");
+  absl::StatusOr<UniqueFd> pidfd = absl::NotFoundError("another boot");  // of the journal's shim
+  std::string foreign_binary;                                            // without a journal
+};
+
 absl::Status ShimSupervisor::Adopt() {
   BERTH_ASSIGN_OR_RETURN(const std::vector<TaskKey> keys, bundles_.List(),
                          _ << "find the tasks of an earlier daemon");
-  for (const TaskKey& key : keys) AdoptOne(key);
+  // A thousand bundles take a processor some fifty milliseconds to look at.
+  std::vector<Found> found(keys.size());
+  std::atomic<size_t> next{0};
+  const auto look = [&] {
+    for (size_t i = next++; i < keys.size(); i = next++) found[i] = Look(keys[i]);
+  };
+  std::vector<std::thread> helpers;
+  if (keys.size() >= kWorthThreads) {
+    const size_t processors = std::max(1u, std::thread::hardware_concurrency());
+    while (helpers.size() + 1 < std::min<size_t>(processors, kMostLookers))
+      helpers.emplace_back(look);
+  }
+  look();
+  for (std::thread& helper : helpers) helper.join();
+  for (size_t i = 0; i < keys.size(); ++i) AdoptOne(keys[i], std::move(found[i]));
   return absl::OkStatus();
 }
 
-void ShimSupervisor::AdoptOne(const TaskKey& key) {
+// Thread-safe.
+ShimSupervisor::Found ShimSupervisor::Look(const TaskKey& key) const {
+  Found found;
+  found.journal = journal::ReadJournalHead(bundles_.PathOf(key));
+  if (!found.journal.ok()) {
+    found.foreign_binary = bundles_.ShimBinaryOf(key).value_or("");
+  } else if (found.journal->this_boot) {
+    found.pidfd = OpenPidFd(found.journal->header.shim);
+  }
+  return found;
+}
+
+void ShimSupervisor::AdoptOne(const TaskKey& key, Found found) {
   const auto task = std::make_shared<Task>(loop_, key, bundles_.PathOf(key));
   tasks_.Insert(task);
-  const absl::StatusOr<std::string> foreign = bundles_.ShimBinaryOf(key);
-  if (foreign.ok() && !foreign->empty()) {
-    task->set_foreign_binary(*foreign);
+  if (!found.foreign_binary.empty()) {
+    task->set_foreign_binary(found.foreign_binary);
     OpenLog(task);
     return AdoptByConnection(task, ForeignSocket(task));
   }
   const std::string socket_path = launcher_.SocketPath(key);
-  const absl::StatusOr<journal::State> journal = journal::ReadJournal(task->bundle());
+  const absl::StatusOr<journal::State>& journal = found.journal;
   if (!journal.ok()) {
     // No journal: the shim was about to be started, or is about to write it. A damaged one: the
     // shim may well live. Whoever answers on the socket decides.
     if (absl::IsNotFound(journal.status())) task->set_stage(TaskStage::kDeleting);
     return AdoptByConnection(task, socket_path);
   }
-  absl::StatusOr<UniqueFd> pidfd = absl::NotFoundError("another boot");
-  if (journal->this_boot) pidfd = OpenPidFd(journal->header.shim);
-  if (!pidfd.ok()) {
+  if (!found.pidfd.ok()) {
     task->set_stage(TaskStage::kLost);
     return Clean(task);
   }
   Task::Shim shim;
   shim.pid = journal->header.shim.pid;
-  shim.pidfd = *std::move(pidfd);
+  shim.pidfd = *std::move(found.pidfd);
   shim.socket_path = socket_path;
   if (const absl::Status attached = Attach(task, std::move(shim)); !attached.ok()) {
     log_.Error("ignoring a shim that cannot be watched",

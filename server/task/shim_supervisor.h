@@ -66,7 +66,10 @@ class ShimSupervisor {
   void OnShimGone(const TaskPtr& task, const std::string& how);
   using Announcer = Reconciler::Bundle::Announcer;
   void Clean(const TaskPtr& task, Announcer announcer = Announcer::kUs);
-  void AdoptOne(const TaskKey& key);
+  // What there is of an earlier daemon's task.
+  struct Found;
+  Found Look(const TaskKey& key) const;
+  void AdoptOne(const TaskKey& key, Found found);
   void AdoptByConnection(const TaskPtr& task, const std::string& socket_path);
   std::string ForeignSocket(const TaskPtr& task) const;
 
