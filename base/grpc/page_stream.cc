@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <utility>
 
 #include "base/grpc/status_conversion.h"
@@ -9,7 +10,7 @@
 namespace berth {
 
 // One call, from the wish for it to its end. Its operations' ends come to the queue's thread; pages
-// are read on the executor, while no operation is under way.
+// are read on the executor, one ahead of the one that is written.
 class PageStreams::Call {
  public:
   // What comes out of the queue: which end of which call.
@@ -45,19 +46,43 @@ class PageStreams::Call {
         [this] { return method_.open(call_, request_); });
     if (!source.ok()) return Finish(source.status());
     source_ = *std::move(source);
-    ReadPage();
+    ReadAhead();
+    AwaitPage();
   }
-  void ReadPage() {
-    page_.clear();
-    next_ = 0;
-    while (page_.empty() && more_) {
-      if (call_.cancelled()) return Finish(absl::CancelledError("the client went away"));
-      const auto more =
-          grpc_internal::Guarded<absl::StatusOr<bool>>([this] { return source_(page_); });
-      if (!more.ok()) return Finish(more.status());
-      more_ = *more;
+  // On the executor. The next page is read while this one is written.
+  void ReadAhead() {
+    ahead_.clear();
+    bool more = true;
+    while (ahead_.empty() && more && read_.ok()) {
+      if (call_.cancelled()) {
+        read_ = absl::CancelledError("the client went away");
+        break;
+      }
+      const auto result =
+          grpc_internal::Guarded<absl::StatusOr<bool>>([this] { return source_(ahead_); });
+      read_ = result.status();
+      more = result.value_or(false);
     }
-    page_.empty() ? Finish(absl::OkStatus()) : WriteNext();
+    more_ahead_ = more;
+    if (ahead_state_.exchange(Ahead::kRead) == Ahead::kAwaited) TakePage();
+  }
+  // The page before is written, or the call has failed.
+  void AwaitPage() {
+    if (ahead_state_.exchange(Ahead::kAwaited) == Ahead::kRead) TakePage();
+  }
+  // On whichever thread came second: nothing else of the call is under way.
+  void TakePage() {
+    if (!failure_.ok()) return Finish(failure_);
+    if (!read_.ok()) return Finish(read_);
+    std::swap(page_, ahead_);
+    next_ = 0;
+    more_ = more_ahead_;
+    if (page_.empty()) return Finish(absl::OkStatus());
+    if (more_) {
+      ahead_state_.store(Ahead::kReading);
+      owner_.executor_.PostContinuation([this] { ReadAhead(); });
+    }
+    WriteNext();
   }
   void WriteNext() {
     const grpc::ByteBuffer& message = page_[next_++];
@@ -70,11 +95,12 @@ class PageStreams::Call {
     writer_.Write(message, options, &operation_tag_);
   }
   void OnWritten(bool ok) {
-    if (!ok) return Finish(absl::CancelledError("the client went away"));
-    if (next_ < page_.size()) return WriteNext();
-    if (!more_) return Finish(absl::OkStatus());
-    owner_.executor_.PostContinuation([this] { ReadPage(); });
+    if (!ok) failure_ = absl::CancelledError("the client went away");
+    if (ok && next_ < page_.size()) return WriteNext();
+    if (!more_) return Finish(failure_);
+    AwaitPage();
   }
+  // Requires: no page is being read.
   void Finish(const absl::Status& status) {
     source_ = nullptr;
     call_.cancellation->Close();
@@ -101,12 +127,21 @@ class PageStreams::Call {
   grpc::ByteBuffer request_;
   grpc::ServerAsyncWriter<grpc::ByteBuffer> writer_{&context_};
   CallInfo call_;
+  MessagePage page_;      // that is written
+  size_t next_ = 0;       // of page_
+  bool more_ = true;      // behind page_
+  bool began_ = false;    // to write
+  absl::Status failure_;  // of writing
+
+  // The reader's until it says kRead, then of whoever takes the page.
   PageSource source_;
-  MessagePage page_;
-  size_t next_ = 0;     // of page_
-  bool more_ = true;    // behind page_
-  bool began_ = false;  // to write
-  int ends_ = 2;        // of the last operation and of the call: the queue's thread only
+  MessagePage ahead_;
+  bool more_ahead_ = true;  // behind ahead_
+  absl::Status read_;
+  enum class Ahead { kReading, kRead, kAwaited };
+  std::atomic<Ahead> ahead_state_{Ahead::kReading};
+
+  int ends_ = 2;  // of the last operation and of the call: the queue's thread only
 };
 
 PageStreams::PageStreams(grpc::ServerBuilder& builder, Executor& executor)

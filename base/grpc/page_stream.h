@@ -4,8 +4,8 @@
 // time in thread changes. These calls go over a completion queue with one thread of its own, which
 // starts the next message where the last one ended; messages are written as the bytes they are
 // (a raw method), so that what is stored as a message is not parsed to be sent. Pages are read on
-// the executor, the next only when the last has been taken: a slow client holds neither a thread
-// nor more memory than a page.
+// the executor, each while the one before is written: a slow client holds neither a thread nor more
+// memory than two pages.
 //
 // Invariant: of one call at most one operation is under way. Thread-safe but for Start and Stop.
 // Owned by whoever builds the gRPC server.
