@@ -245,12 +245,12 @@ TEST_F(FetchTest, ManifestsAreFetchedByDigest) {
 
 TEST_F(FetchTest, ALargeBlobFromASlowHostComesInRanges) {
   const std::string bytes = Noise(60 << 20);
-  // Slow by its first answer; cut somewhere in one of the others.
+  // Slow by its first answers; cut somewhere in one of the others.
   int answers = 0;
   MeddleWithBlobs([&](FakeResponse& response) {
     ++answers;
-    if (answers == 4) response.cut_after = 100000;
-    if (answers == 1) response.cut_after = 8 << 20;  // the pause that follows makes it slow
+    if (answers <= 3) response.cut_after = 4 << 20;  // the pauses that follow make it slow
+    if (answers == 6) response.cut_after = 100000;
   });
   const auto response = Run(RequestFor(bytes));
   ASSERT_TRUE(response.ok()) << response.status();

@@ -333,7 +333,11 @@ class ShimTest : public ::testing::Test {
     }
     return found;
   }
-  static bool Alive(pid_t pid) { return ::kill(pid, 0) == 0; }
+  // One that has ended and that its parent, often process 1, has not reaped yet is not.
+  static bool Alive(pid_t pid) {
+    const auto stat = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
+    return stat.ok() && !absl::StrContains(*stat, ") Z ");
+  }
   // Memory of its own: the program's pages are shared as soon as there are two shims, and count as
   // private and dirty while their file has not reached the disk yet.
   static int64_t PrivateKilobytes(pid_t pid) {

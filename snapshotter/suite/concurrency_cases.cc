@@ -44,7 +44,7 @@ TEST_P(SnapshotterSuite, OfManyWhoWantAKeyOneGetsIt) {
     });
     EXPECT_EQ(committed, 1);
   }
-  ASSERT_TRUE(snapshotter().Cleanup().ok());
+  ASSERT_EQ(snapshotter().Cleanup(), absl::OkStatus());
   EXPECT_THAT(Directories("layers"), SizeIs(6));
   EXPECT_THAT(Directories("new"), IsEmpty());
 }
@@ -73,7 +73,7 @@ TEST_P(SnapshotterSuite, AParentIsRemovedOrGetsItsChildButNeverBoth) {
       EXPECT_TRUE(snapshotter().Remove("base", {}).ok());
     }
   }
-  ASSERT_TRUE(snapshotter().Cleanup().ok());
+  ASSERT_EQ(snapshotter().Cleanup(), absl::OkStatus());
   EXPECT_THAT(Directories("layers"), IsEmpty());
 }
 

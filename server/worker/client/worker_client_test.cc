@@ -191,7 +191,7 @@ TEST_F(WorkerClientTest, ALayerIsUnpackedAndMadeAgain) {
 TEST_F(WorkerClientTest, TreesThatMustBeComparedLeaveNoMountBehind) {
   Shell(absl::StrCat("cd ", directory_.path(),
                      " && mkdir a b c && echo 1 > a/gone && echo 2 > b/x && echo 3 > c/y && "
-                     "mkdir other && echo 2 > other/x"));
+                     "mkdir other && echo 2 > other/x && touch -d @1 b/x"));
   const auto diff = Diff({Overlay("", {directory_ / "a", directory_ / "b"})},
                          Overlay("", {directory_ / "c", directory_ / "other"}));
   ASSERT_TRUE(diff.ok()) << diff.status();
