@@ -76,6 +76,19 @@ class ErofsTest : public testing::Test {
   std::unique_ptr<Snapshotter> snapshotter_;
 };
 
+TEST_F(ErofsTest, ALayerThatIsShownWhileItIsRemovedLeavesNoMount) {
+  const std::string layer = Prepare("key");
+  Write(layer + "/fs/x", "x");
+  ASSERT_EQ(snapshotter_->Commit("base", "key", {}), absl::OkStatus());
+  EXPECT_EQ(ReadThrough("base", "x"), "x");
+  ASSERT_TRUE(*erofs::IsMounted(layer + "/fs"));
+  // As its removal moves it.
+  const std::string removed = absl::StrCat(files_.Sub("root"), "/removed/gone");
+  ASSERT_EQ(::rename(layer.c_str(), removed.c_str()), 0);
+  EXPECT_EQ(snapshotter_->Cleanup(), absl::OkStatus());
+  EXPECT_FALSE(Exists(removed));
+}
+
 TEST_F(ErofsTest, ACommittedLayerIsOneImageAndNothingElse) {
   const std::string layer = Prepare("key");
   Write(layer + "/fs/file", "one");

@@ -47,7 +47,8 @@ absl::StatusOr<std::unique_ptr<Snapshotter>> DirectorySnapshotter::Open(
   std::unique_ptr<DirectorySnapshotter> snapshotter(new DirectorySnapshotter(
       std::move(description), database, std::move(format), std::move(directories)));
   BERTH_RETURN_IF_ERROR(snapshotter->Reconcile()) << context;
-  snapshotter->reaper_ = std::make_unique<LayerReaper>(database, snapshotter->directories_);
+  snapshotter->reaper_ =
+      std::make_unique<LayerReaper>(database, snapshotter->directories_, *snapshotter->format_);
   return snapshotter;
 }
 

@@ -154,6 +154,10 @@ std::string LayerDirectories::LayerPath(absl::string_view id) const {
   return absl::StrCat(root_, "/layers/", id);
 }
 
+std::string LayerDirectories::RemovedPath(absl::string_view id) const {
+  return absl::StrCat(root_, "/removed/", id);
+}
+
 absl::Status LayerDirectories::Retire(const std::string& id) const {
   absl::Status moved = Move(layers_, id, removed_);
   return ErrnoOf(moved) == ENOENT ? absl::OkStatus() : moved;

@@ -54,6 +54,7 @@ class LayerDirectories {
 
   absl::StatusOr<UniqueFd> OpenLayer(const std::string& id) const;
   std::string LayerPath(absl::string_view id) const;
+  std::string RemovedPath(absl::string_view id) const;  // after Retire
 
   // layers/ -> removed/. A layer without a directory is no error.
   absl::Status Retire(const std::string& id) const;

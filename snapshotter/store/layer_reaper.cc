@@ -14,8 +14,9 @@ constexpr absl::Duration kGatherTime = absl::Milliseconds(200);
 
 }  // namespace
 
-LayerReaper::LayerReaper(sqlite::Database& database, const LayerDirectories& directories)
-    : database_(database), directories_(directories), thread_([this] { Run(); }) {}
+LayerReaper::LayerReaper(sqlite::Database& database, const LayerDirectories& directories,
+                         const LayerFormat& format)
+    : database_(database), directories_(directories), format_(format), thread_([this] { Run(); }) {}
 
 LayerReaper::~LayerReaper() { Stop(); }
 
@@ -48,7 +49,10 @@ absl::Status LayerReaper::DeleteRemoved() {
   absl::Status first_error;
   for (const std::string& id : removed) {
     if (IsStopping()) break;
-    first_error.Update(directories_.Delete(id));
+    // Whoever was about to show it when it was removed may have done so until its name was gone.
+    absl::Status deleted = format_.Hide(directories_.RemovedPath(id));
+    if (deleted.ok()) deleted = directories_.Delete(id);
+    first_error.Update(deleted);
   }
   return first_error;
 }

@@ -14,12 +14,14 @@
 #include "base/os/mutex.h"
 #include "base/sqlite/database.h"
 #include "snapshotter/store/layer_directories.h"
+#include "snapshotter/store/layer_format.h"
 
 namespace berth::snapshots {
 
 class LayerReaper {
  public:
-  LayerReaper(sqlite::Database& database, const LayerDirectories& directories);
+  LayerReaper(sqlite::Database& database, const LayerDirectories& directories,
+              const LayerFormat& format);
   ~LayerReaper();
 
   // Something was put under removed/.
@@ -36,6 +38,7 @@ class LayerReaper {
 
   sqlite::Database& database_;
   const LayerDirectories& directories_;
+  const LayerFormat& format_;
 
   Mutex deleting_;  // one deletion at a time; taken before mutex_
   Mutex mutex_;
