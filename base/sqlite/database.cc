@@ -153,9 +153,10 @@ void Database::ShortenLog() {
   if (pages < inline_checkpoint_pages_) return;
   const int rc = ::sqlite3_wal_checkpoint_v2(writer_->handle(), nullptr, SQLITE_CHECKPOINT_RESTART,
                                              nullptr, nullptr);
-  // A reader that lasts must not make every write wait: the next try comes at twice the length.
-  inline_checkpoint_pages_ =
-      rc == SQLITE_OK ? kInlineCheckpointFactor * options_.checkpoint_after_pages : 2 * pages;
+  // A reader that lasts must not make every write wait, and the background thread, which may just
+  // be at it, must not let the log double: the next try comes a quarter later.
+  const int first_try = kInlineCheckpointFactor * options_.checkpoint_after_pages;
+  inline_checkpoint_pages_ = rc == SQLITE_OK ? first_try : pages + first_try / 4;
 }
 
 absl::Status Database::RunInTransaction(const std::vector<Pending*>& group) {
