@@ -34,7 +34,6 @@ void ShimProcess::Kill() {
 }
 
 void ShimProcess::OnReadable() {
-  ended_ = true;
   watch_.Reset();
   std::string how = "ended";
   siginfo_t info = {};
@@ -48,6 +47,7 @@ void ShimProcess::OnReadable() {
     });
     return;
   }
+  ended_ = true;  // not before it is reaped: whoever lets go of an ended one leaves it so
   if (waited == 0 && info.si_pid != 0) {
     how = absl::StrCat(info.si_code == CLD_EXITED ? "exit status " : "signal ", info.si_status);
   }
