@@ -52,8 +52,7 @@ class PageStreams::Call {
   // On the executor. The next page is read while this one is written.
   void ReadAhead() {
     ahead_.clear();
-    bool more = true;
-    while (ahead_.empty() && more && read_.ok()) {
+    while (ahead_.empty() && more_ahead_ && read_.ok()) {
       if (call_.cancelled()) {
         read_ = absl::CancelledError("the client went away");
         break;
@@ -61,9 +60,8 @@ class PageStreams::Call {
       const auto result =
           grpc_internal::Guarded<absl::StatusOr<bool>>([this] { return source_(ahead_); });
       read_ = result.status();
-      more = result.value_or(false);
+      more_ahead_ = result.value_or(false);
     }
-    more_ahead_ = more;
     if (ahead_state_.exchange(Ahead::kRead) == Ahead::kAwaited) TakePage();
   }
   // The page before is written, or the call has failed.

@@ -68,6 +68,36 @@ absl::StatusOr<ProcessRecord> DecodeInit(absl::string_view slot) {
   return *std::move(init);
 }
 
+// Fills `buffer` from `offset` on. Errors: DATA_LOSS for a file that ends before.
+absl::Status ReadWhole(absl::string_view bundle_path, absl::Span<char> buffer, size_t offset) {
+  BERTH_ASSIGN_OR_RETURN(const UniqueFd file,
+                         OpenFile(absl::StrCat(bundle_path, "/", kFileName), O_RDONLY));
+  ssize_t got;
+  do {
+    got = ::pread(file.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset));
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return ErrnoStatus(errno, "pread", kFileName);
+  if (static_cast<size_t>(got) < buffer.size()) {
+    return absl::DataLossError("the journal is cut short");
+  }
+  return absl::OkStatus();
+}
+
+// Everything up to init's record.
+absl::StatusOr<State> DecodeHead(absl::string_view bytes) {
+  State state;
+  BERTH_ASSIGN_OR_RETURN(state.header, DecodeHeader(bytes));
+  if (bytes.size() < kSlotsOffset + kSlotBytes) {
+    return absl::DataLossError("the journal is cut short");
+  }
+  BERTH_ASSIGN_OR_RETURN(const std::string boot_id, ReadBootId());
+  state.this_boot = state.header.boot_id == boot_id;
+  BERTH_ASSIGN_OR_RETURN(state.resources,
+                         DecodeResources(bytes.substr(kHeaderBytes, kResourcesBytes)));
+  BERTH_ASSIGN_OR_RETURN(state.init, DecodeInit(bytes.substr(kSlotsOffset, kSlotBytes)));
+  return state;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Writer>> Writer::Create(BorrowedFd bundle, Header header) {
@@ -184,40 +214,6 @@ absl::Status Writer::Forget(const std::string& exec_id) {
   free_.push_back(slot);
   return status;
 }
-
-namespace {
-
-// Fills `buffer` from `offset` on. Errors: DATA_LOSS for a file that ends before.
-absl::Status ReadWhole(absl::string_view bundle_path, absl::Span<char> buffer, size_t offset) {
-  BERTH_ASSIGN_OR_RETURN(const UniqueFd file,
-                         OpenFile(absl::StrCat(bundle_path, "/", kFileName), O_RDONLY));
-  ssize_t got;
-  do {
-    got = ::pread(file.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset));
-  } while (got < 0 && errno == EINTR);
-  if (got < 0) return ErrnoStatus(errno, "pread", kFileName);
-  if (static_cast<size_t>(got) < buffer.size()) {
-    return absl::DataLossError("the journal is cut short");
-  }
-  return absl::OkStatus();
-}
-
-// Everything up to init's record.
-absl::StatusOr<State> DecodeHead(absl::string_view bytes) {
-  State state;
-  BERTH_ASSIGN_OR_RETURN(state.header, DecodeHeader(bytes));
-  if (bytes.size() < kSlotsOffset + kSlotBytes) {
-    return absl::DataLossError("the journal is cut short");
-  }
-  BERTH_ASSIGN_OR_RETURN(const std::string boot_id, ReadBootId());
-  state.this_boot = state.header.boot_id == boot_id;
-  BERTH_ASSIGN_OR_RETURN(state.resources,
-                         DecodeResources(bytes.substr(kHeaderBytes, kResourcesBytes)));
-  BERTH_ASSIGN_OR_RETURN(state.init, DecodeInit(bytes.substr(kSlotsOffset, kSlotBytes)));
-  return state;
-}
-
-}  // namespace
 
 absl::StatusOr<State> ReadJournal(BorrowedFd bundle) {
   BERTH_ASSIGN_OR_RETURN(const std::string content,

@@ -15,7 +15,6 @@
 #include "absl/time/time.h"
 #include "base/os/fd_factories.h"
 #include "base/os/file_io.h"
-#include "base/os/process_identity.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 
@@ -32,9 +31,7 @@ constexpr int kRetryMs = 5;
 bool HasEnded(absl::string_view content) {
   pid_t pid = 0;
   if (!absl::SimpleAtoi(content, &pid)) return true;
-  const auto identity = ReadProcessIdentity(pid);
-  if (!identity.ok()) return true;
-  const auto pidfd = OpenPidFd(*identity);
+  const auto pidfd = OpenPidFd(pid);
   if (!pidfd.ok()) return true;
   pollfd ended = {.fd = pidfd->get(), .events = POLLIN, .revents = 0};
   return ::poll(&ended, 1, 0) == 1;

@@ -144,8 +144,8 @@ void TaskManager::ReadState(
   executor_.PostContinuation([loop = &loop_, id = task->key().id, bundle = task->bundle(),
                               done = std::move(done)]() mutable {
     std::optional<Process> process;
-    const auto journal = journal::ReadJournal(bundle);
-    if (journal.ok()) process = FromJournal(id, journal->init);
+    const auto init = journal::ReadInit(bundle);
+    if (init.ok()) process = FromJournal(id, *init);
     loop->Post([done = std::move(done), process = std::move(process)]() mutable {
       done(std::move(process));
     });
