@@ -20,6 +20,7 @@
 #include "base/os/file_io.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
+#include "shim/security/filter_specializer.h"
 #include "shim/security/seccomp_program.h"
 #include "shim/spec/seccomp_profile.h"
 
@@ -154,8 +155,8 @@ int LargestNamed(const spec::SeccompProfile& profile) {
 // A C library tries new system calls and falls back on ENOSYS; a profile that is older than the
 // kernel would say EPERM and break it. So calls beyond all that the profile names get ENOSYS,
 // unless the profile chose its default errno itself.
-std::vector<struct sock_filter> UnknownCallsPrologue(const spec::SeccompProfile& profile) {
-  std::vector<struct sock_filter> prologue;
+Filter UnknownCallsPrologue(const spec::SeccompProfile& profile) {
+  Filter prologue;
 #if defined(__x86_64__) || defined(__aarch64__)
 #if defined(__x86_64__)
   constexpr uint32_t kArch = AUDIT_ARCH_X86_64;
@@ -230,21 +231,25 @@ absl::Status CompileSeccomp(const std::string& json, BorrowedFd out) {
   if (::lseek(scratch.get(), 0, SEEK_SET) < 0) return ErrnoStatus(errno, "lseek");
   BERTH_ASSIGN_OR_RETURN(const std::string body, ReadAll(scratch, 1u << 22));
 
-  const std::vector<struct sock_filter> prologue = UnknownCallsPrologue(profile);
-  const size_t count = prologue.size() + body.size() / sizeof(struct sock_filter);
-  if (count > BPF_MAXINSNS) {
-    return absl::InvalidArgumentError(absl::StrCat("$.linux.seccomp: the compiled profile has ",
-                                                   count, " instructions; the kernel takes ",
-                                                   BPF_MAXINSNS));
+  Filter filter = UnknownCallsPrologue(profile);
+  const size_t prologue_size = filter.size();
+  filter.resize(prologue_size + body.size() / sizeof(struct sock_filter));
+  ::memcpy(filter.data() + prologue_size, body.data(),
+           (filter.size() - prologue_size) * sizeof(struct sock_filter));
+  std::optional<Filter> special = Specialize(filter);
+  if (special && special->size() < filter.size()) filter = *std::move(special);
+  if (filter.size() > BPF_MAXINSNS) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("$.linux.seccomp: the compiled profile has ", filter.size(),
+                     " instructions; the kernel takes ", BPF_MAXINSNS));
   }
   SeccompHeader header = {};
   ::memcpy(header.magic, "BERTHSC1", sizeof(header.magic));
   header.flags = FlagBits(profile);
-  header.count = static_cast<uint32_t>(count);
+  header.count = static_cast<uint32_t>(filter.size());
   std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
-  bytes.append(reinterpret_cast<const char*>(prologue.data()),
-               prologue.size() * sizeof(struct sock_filter));
-  bytes.append(body);
+  bytes.append(reinterpret_cast<const char*>(filter.data()),
+               filter.size() * sizeof(struct sock_filter));
   return WriteAll(out, bytes);
 }
 

@@ -31,7 +31,7 @@ std::string SeccompCacheName(absl::string_view json) {
   ::uname(&system);
   const struct scmp_version* version = ::seccomp_version();
   const std::string salt =
-      absl::StrCat("berth 1\n", version->major, ".", version->minor, ".", version->micro, "\n",
+      absl::StrCat("berth 2\n", version->major, ".", version->minor, ".", version->micro, "\n",
                    system.release, "\n", system.machine, "\n");
   SHA2_CTX context;
   ::SHA256Init(&context);
