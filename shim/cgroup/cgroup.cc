@@ -273,6 +273,22 @@ const Directory* Cgroup::FindController(absl::string_view controller) const {
   return nullptr;
 }
 
+void Cgroup::Append(Cgroup more) {
+  for (Directory& directory : more.directories_) directories_.push_back(std::move(directory));
+  for (std::string& path : more.paths_) paths_.push_back(std::move(path));
+}
+
+absl::StatusOr<std::vector<UniqueFd>> Cgroup::OpenJoinFiles() const {
+  std::vector<UniqueFd> files;
+  for (const Directory& directory : directories_) {
+    if (directory.unified) continue;
+    BERTH_ASSIGN_OR_RETURN(UniqueFd file, OpenAt(directory.fd, "tasks", O_WRONLY),
+                           _ << "join cgroup " << directory.path);
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
 absl::Status Cgroup::AddProcess(pid_t pid, Placement placement,
                                 const std::vector<std::string>& subpaths) const {
   std::vector<std::string> inner(directories_.size());
@@ -297,7 +313,7 @@ absl::Status Cgroup::AddProcess(pid_t pid, Placement placement,
   const std::string text = absl::StrCat(pid);
   for (size_t i = 0; i < directories_.size(); ++i) {
     const Directory& directory = directories_[i];
-    if (directory.unified && placement == Placement::kBesidesUnified) continue;
+    if (!directory.unified && placement == Placement::kUnified) continue;
     absl::Status status =
         WriteControlFileAt(directory.fd, absl::StrCat(inner[i], "cgroup.procs"), text);
     if (!status.ok()) return Annotate(status, absl::StrCat("join cgroup ", directory.path));

@@ -72,10 +72,17 @@ class Cgroup {
   // The directory with v1 `controller`, or null.
   const Directory* FindController(absl::string_view controller) const;
 
+  // Those of `more` too, which Create made of other hierarchies.
+  void Append(Cgroup more);
+
+  // How a process gets into the v1 directories by itself, which is much cheaper than AddProcess
+  // (shim/init/cgroup_join.h): their files `tasks`, open for writing, each of which takes a "0".
+  absl::StatusOr<std::vector<UniqueFd>> OpenJoinFiles() const;
+
   // Moves `pid` into the group, or into one below it: "path" in all hierarchies, "memory,cpu:path"
   // in those of the controllers. Errors: INVALID_ARGUMENT for a controller that has none. With
-  // kBesidesUnified, the v2 directory is left out: clone3 placed it there.
-  enum class Placement { kEverywhere, kBesidesUnified };
+  // kUnified, into the v2 directory only.
+  enum class Placement { kEverywhere, kUnified };
   absl::Status AddProcess(pid_t pid, Placement placement,
                           const std::vector<std::string>& subpaths = {}) const;
 

@@ -186,5 +186,37 @@ TEST(CgroupTest, IsReadyForProcessesAtAnyDepth) {
   }
 }
 
+// Version 1 only: a process is born into its group of version 2.
+TEST(CgroupTest, AProcessMovesItselfThroughTheJoinFiles) {
+  auto hierarchies = FindHierarchies();
+  ASSERT_TRUE(hierarchies.ok());
+  auto group = Cgroup::Create(*hierarchies, absl::StrCat("/runtime-join-", ::getpid()), "x");
+  ASSERT_TRUE(group.ok()) << group.status();
+  auto files = group->OpenJoinFiles();
+  ASSERT_TRUE(files.ok()) << files.status();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (const UniqueFd& file : *files) {
+      if (::write(file.get(), "0", 1) != 1) ::_exit(1);
+    }
+    ::raise(SIGSTOP);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, WUNTRACED), child);
+  EXPECT_TRUE(WIFSTOPPED(status)) << status;
+  size_t joined = 0;
+  for (const Directory& directory : group->directories()) {
+    const auto processes = ReadFile(directory.path + "/cgroup.procs");
+    ASSERT_TRUE(processes.ok()) << processes.status();
+    EXPECT_EQ(*processes, directory.unified ? "" : absl::StrCat(child, "\n")) << directory.path;
+    joined += directory.unified ? 0 : 1;
+  }
+  EXPECT_EQ(joined, files->size());
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  EXPECT_EQ(group->Remove(), absl::OkStatus());
+}
+
 }  // namespace
 }  // namespace berth::cgroup

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/os/prefault.h"
+#include "shim/init/cgroup_join.h"
 #include "shim/init/descriptors.h"
 #include "shim/init/raw_open.h"
 #include "shim/init/sibling.h"
@@ -52,8 +53,7 @@ void Join(Reporter& report, const ExecPlan& plan, int namespaces) {
   ProcessBuilder builder(report, plan.process);
   builder.SetInitialAffinity();
   // In the cgroup before anything of the container's runs.
-  report.Begin(Step::kJoinCgroup);
-  report.Await(CommandKind::kPlaced);
+  JoinCgroup(report, proc);
   builder.SetSession();
   rootfs::Console console;
   if (plan.process.process->terminal) {

@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "base/os/prefault.h"
+#include "shim/init/cgroup_join.h"
 #include "shim/init/child_hooks.h"
 #include "shim/init/container_setup.h"
 #include "shim/init/descriptors.h"
@@ -157,14 +158,12 @@ class Init {
     if (bundle_ >= 0) ::close(bundle_);
   }
 
-  // The parent has put us into the container's cgroup, which becomes the root of a cgroup
-  // namespace.
+  // The container's cgroup becomes the root of a cgroup namespace.
   void EnsurePlaced() {
     if (placed_) return;
     placed_ = true;
     const Step before = report_.step();
-    report_.Begin(Step::kJoinCgroup);
-    report_.Await(CommandKind::kPlaced);
+    JoinCgroup(report_, proc_);
     if (spec_.NewNamespace(CLONE_NEWCGROUP)) MakeNamespaces(report_, spec_, CLONE_NEWCGROUP);
     report_.Begin(before);
   }

@@ -8,9 +8,9 @@
 //                                    <-- kBorn        only from an exec that shares our memory
 //   kMapped ------------------------------------->   only with a user namespace; before all
 //                                                    else for who is not root of the host
-//   cgroup made, pid placed, seccomp compiled
-//   kPlaced ------------------------------------->   (needed before cgroup mounts)
-//                                                    rootfs, mounts
+//   cgroup made, seccomp compiled
+//   kJoin + descriptors ------------------------->   moves itself into the cgroup (needed before
+//                                                    cgroup mounts); rootfs, mounts
 //                                    <-- kMountsDone  only with prestart or createRuntime hooks
 //   runtime hooks
 //   kHooksDone ---------------------------------->   createContainer hooks, masks, pivot, identity
@@ -93,12 +93,16 @@ struct Report {
   char detail[1024];
 };
 
+// kJoin: with the files through which the child moves itself into its cgroup (cgroup_join.h).
 // kLetGo: the creating process is about to end, and whoever connects says kStart.
-enum class CommandKind : uint8_t { kMapped, kPlaced, kHooksDone, kLetGo, kStart };
+enum class CommandKind : uint8_t { kMapped, kJoin, kHooksDone, kLetGo, kStart };
+
+// How many descriptors come with a kJoin at most: one for each hierarchy of version 1.
+inline constexpr int kMaxJoinFiles = 32;
 
 // From parent to child.
 struct Command {
-  CommandKind kind = CommandKind::kPlaced;
+  CommandKind kind = CommandKind::kJoin;
 };
 
 }  // namespace berth::init

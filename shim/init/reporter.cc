@@ -85,6 +85,28 @@ void Reporter::Await(CommandKind kind) {
   if (command.kind != kind) FailVerbatim(EPROTO, "parent and child lost step");
 }
 
+int Reporter::AwaitJoin(int (&descriptors)[kMaxJoinFiles]) {
+  Command command;
+  struct iovec part = {&command, sizeof(command)};
+  alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(descriptors))];
+  struct msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t got;
+  do {
+    got = ::recvmsg(control_, &message, MSG_CMSG_CLOEXEC);
+  } while (got < 0 && errno == EINTR);
+  if (got != sizeof(command)) End();
+  if (command.kind != CommandKind::kJoin) FailVerbatim(EPROTO, "parent and child lost step");
+  const struct cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr) return 0;
+  const size_t size = std::min(header->cmsg_len - CMSG_LEN(0), sizeof(descriptors));
+  ::memcpy(descriptors, CMSG_DATA(header), size);
+  return static_cast<int>(size / sizeof(int));
+}
+
 void Reporter::Fail(int error_number, absl::string_view what, absl::string_view object) {
   report_.kind = ReportKind::kFailed;
   report_.step = step_;

@@ -32,6 +32,8 @@ class Reporter {
   void Send(ReportKind kind, const int* descriptors = nullptr, int count = 0, int32_t pid = 0);
   // Waits for `kind`. The parent's end ends the child, silently: nobody is there to hear.
   void Await(CommandKind kind);
+  // The same for kJoin, which brings descriptors: how many, in `descriptors`.
+  int AwaitJoin(int (&descriptors)[kMaxJoinFiles]);
 
   int control() const { return control_; }
   void set_control(int control) { control_ = control; }

@@ -12,6 +12,7 @@
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "shim/cgroup/intel_rdt.h"
+#include "shim/init/protocol.h"
 
 namespace berth::launch {
 
@@ -77,6 +78,11 @@ absl::Status SetOomScore(pid_t pid, int score, OomScorePolicy policy,
       now.ok() ? *now : "what it was"));
   if (!warnings.back().empty() && warnings.back().back() == '\n') warnings.back().pop_back();
   return absl::OkStatus();
+}
+
+bool JoinsByItself(const ContainerState& state) {
+  return state.authority == Authority::kHost &&
+         state.cgroup.directories().size() <= init::kMaxJoinFiles;
 }
 
 absl::Duration TotalTimeout(const std::vector<spec::Hook>& hooks) {

@@ -67,6 +67,9 @@ uint64_t StartTimeTicks(pid_t pid);
 absl::Status SetOomScore(pid_t pid, int score, OomScorePolicy policy,
                          std::vector<std::string>& warnings);
 
+// Whether a child moves itself into the v1 groups (shim/init/cgroup_join.h).
+bool JoinsByItself(const ContainerState& state);
+
 // Puts init into its class of service, if the specification wants one; takes away what is its own.
 absl::Status JoinIntelRdt(const ContainerState& state);
 absl::Status LeaveIntelRdt(const spec::IntelRdt& plan, const std::string& id);

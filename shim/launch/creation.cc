@@ -329,7 +329,7 @@ absl::StatusOr<Cloned> Creation::CloneRootlessInit() {
 
 // Whoever may be refused is moved there later.
 BorrowedFd Creation::Birthplace() const {
-  return unified_only_ && !may_go_without_cgroup_ ? state_.cgroup.unified() : BorrowedFd(-1);
+  return IsInUnified() ? state_.cgroup.unified() : BorrowedFd(-1);
 }
 
 absl::StatusOr<Cloned> Creation::CloneAssistant() {
@@ -359,9 +359,8 @@ absl::Status Creation::Launch() {
   BERTH_ASSIGN_OR_RETURN(SocketPair sockets, MakeSocketPair(SOCK_SEQPACKET));
   init_->control = sockets.second.get();
   resources_ = plan_->resources;
-  if (unified_only_ && !unit_ && !may_go_without_cgroup_) {
-    // There the child can be born in its group.
-    BERTH_RETURN_IF_ERROR(NewCgroup(cgroup::Cgroup::Occupied::kRefuse));
+  if (!unit_ && IsInUnified()) {
+    BERTH_RETURN_IF_ERROR(MakeBirthplace());
   }
   const bool is_rootless = options_.authority == Authority::kNone;
   const bool is_born_mapped = is_rootless && plan_->NewNamespace(CLONE_NEWUSER);
@@ -400,7 +399,7 @@ absl::Status Creation::Launch() {
     BERTH_RETURN_IF_ERROR(seccomp_.Compile(
         plan_->seccomp_json, [this](absl::Status status) { OnSeccomp(std::move(status)); }));
   }
-  // The child is at its mounts by now; the cgroup is made beside it.
+  // The child is at its mounts by now; the groups of version 1 are made beside it.
   if (!unit_) {
     BERTH_RETURN_IF_ERROR(MakeCgroup(cgroup::Cgroup::Occupied::kRefuse));
   }
@@ -431,16 +430,18 @@ void Creation::ReleasePlan() {
   options_.rootfs_mounts.clear();
 }
 
-void Creation::SendPlacedWhenReady() {
-  if (!placed_ || placed_sent_ || failing_) return;
+void Creation::SendJoinWhenReady() {
+  if (!may_join_ || join_sent_ || failing_) return;
   if (seccomp_.program().valid() && !seccomp_.ready()) return;
-  placed_sent_ = true;
-  channel_.Send(init::CommandKind::kPlaced).IgnoreError();  // a dead child shows as end of file
+  join_sent_ = true;
+  // A dead child shows as end of file.
+  channel_.Send(init::CommandKind::kJoin, join_files_).IgnoreError();
+  join_files_.clear();
 }
 
 void Creation::OnSeccomp(absl::Status status) {
   if (!status.ok()) return Fail(std::move(status));
-  SendPlacedWhenReady();
+  SendJoinWhenReady();
 }
 
 void Creation::OnReport(ReceivedReport& received) {

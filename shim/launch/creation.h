@@ -45,8 +45,11 @@ class Creation {
   cgroup::SystemdManager Manager() const;
   absl::Status OpenNamespaces();
   absl::Status MakeIdMaps();
+  bool IsInUnified() const;
   absl::Status AnnounceCgroup();
-  absl::Status NewCgroup(cgroup::Cgroup::Occupied occupied);
+  absl::Status MakeBirthplace();
+  enum class Version { kOne, kTwo };
+  absl::Status NewCgroup(Version version, cgroup::Cgroup::Occupied occupied);
   absl::Status TryCgroup();
   absl::Status Launch();
   BorrowedFd Birthplace() const;
@@ -57,6 +60,7 @@ class Creation {
   absl::Status MakeCgroup(cgroup::Cgroup::Occupied occupied);
   absl::Status StartScope();
   void OnScope(absl::Status status);
+  absl::Status EnterGroups();
   absl::Status JoinCgroup();
   absl::Status PlaceInCgroup();
   void RememberForLater();
@@ -68,7 +72,7 @@ class Creation {
   void OnReady(ReceivedReport& received);
   void OnChannelEnd();
   void OnSeccomp(absl::Status status);
-  void SendPlacedWhenReady();
+  void SendJoinWhenReady();
   void AddTimings(const init::Report& report);
   void Note(const char* step);
   void RestartTimer();
@@ -97,6 +101,8 @@ class Creation {
   std::optional<uid_t> delegate_to_;
   std::string seccomp_json_;
   std::string cgroups_path_;
+  std::vector<std::string> absent_groups_;   // before the create
+  std::vector<UniqueFd> join_files_;         // for init, which moves itself into the group
   std::optional<cgroup::SystemdUnit> unit_;  // with the systemd driver
   bool unified_only_ = false;
   bool may_go_without_cgroup_ = false;
@@ -110,8 +116,8 @@ class Creation {
   FdWatch assistant_watch_;
   FdWatch init_watch_;
   bool init_reaped_ = true;
-  bool placed_ = false;
-  bool placed_sent_ = false;
+  bool may_join_ = false;
+  bool join_sent_ = false;
   TimerId timer_ = TimerId::kNone;
   absl::Time step_began_;
   absl::Status failure_;

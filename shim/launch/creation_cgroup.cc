@@ -2,6 +2,7 @@
 // without.
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -25,24 +26,43 @@ cgroup::SystemdManager Creation::Manager() const {
                                                 : cgroup::SystemdManager::kUser;
 }
 
+// Whether init is in its group of version 2 before it joins the others: born there, or put there by
+// systemd.
+bool Creation::IsInUnified() const {
+  if (may_go_without_cgroup_) return false;
+  return unified_only_ || (options_.authority == Authority::kHost && !unit_);
+}
+
 // A directory that is there already may be another's: it is named when it has proved unused.
 absl::Status Creation::AnnounceCgroup() {
   if (!options_.on_cgroup) return absl::OkStatus();
-  std::vector<std::string> absent;
   for (const cgroup::Hierarchy& hierarchy : hierarchies_) {
     std::string path = cgroup::ContainerDirectory(hierarchy, cgroups_path_, state_.id);
-    if (::access(path.c_str(), F_OK) != 0) absent.push_back(std::move(path));
+    if (::access(path.c_str(), F_OK) != 0) absent_groups_.push_back(std::move(path));
   }
-  return options_.on_cgroup(absent);
+  return options_.on_cgroup(absent_groups_);
 }
 
-absl::Status Creation::NewCgroup(cgroup::Cgroup::Occupied occupied) {
-  if (!unit_) {
-    BERTH_RETURN_IF_ERROR(AnnounceCgroup());
+absl::Status Creation::MakeBirthplace() {
+  BERTH_RETURN_IF_ERROR(AnnounceCgroup());
+  BERTH_RETURN_IF_ERROR(NewCgroup(Version::kTwo, cgroup::Cgroup::Occupied::kRefuse));
+  std::vector<std::string> named = absent_groups_;
+  for (const std::string& path : state_.cgroup.paths()) {
+    if (std::find(named.begin(), named.end(), path) == named.end()) named.push_back(path);
   }
-  BERTH_ASSIGN_OR_RETURN(state_.cgroup,
-                         cgroup::Cgroup::Create(hierarchies_, cgroups_path_, state_.id, occupied));
-  return options_.on_cgroup ? options_.on_cgroup(state_.cgroup.paths()) : absl::OkStatus();
+  if (named.size() == absent_groups_.size() || !options_.on_cgroup) return absl::OkStatus();
+  return options_.on_cgroup(named);
+}
+
+absl::Status Creation::NewCgroup(Version version, cgroup::Cgroup::Occupied occupied) {
+  std::vector<cgroup::Hierarchy> hierarchies;
+  for (const cgroup::Hierarchy& hierarchy : hierarchies_) {
+    if (hierarchy.unified == (version == Version::kTwo)) hierarchies.push_back(hierarchy);
+  }
+  BERTH_ASSIGN_OR_RETURN(cgroup::Cgroup made,
+                         cgroup::Cgroup::Create(hierarchies, cgroups_path_, state_.id, occupied));
+  state_.cgroup.Append(std::move(made));
+  return absl::OkStatus();
 }
 
 // Before anything else depends on it, for whether there will be a group decides what the container
@@ -61,8 +81,17 @@ absl::Status Creation::TryCgroup() {
 }
 
 absl::Status Creation::MakeCgroup(cgroup::Cgroup::Occupied occupied) {
-  if (state_.cgroup.empty() && !may_go_without_cgroup_) {
-    BERTH_RETURN_IF_ERROR(NewCgroup(occupied));
+  if (!may_go_without_cgroup_) {
+    if (!unit_ && !IsInUnified()) {
+      BERTH_RETURN_IF_ERROR(AnnounceCgroup());
+    }
+    if (state_.cgroup.empty()) {
+      BERTH_RETURN_IF_ERROR(NewCgroup(Version::kTwo, occupied));
+    }
+    BERTH_RETURN_IF_ERROR(NewCgroup(Version::kOne, occupied));
+    if (options_.on_cgroup) {
+      BERTH_RETURN_IF_ERROR(options_.on_cgroup(state_.cgroup.paths()));
+    }
   }
   if (may_go_without_cgroup_ && state_.cgroup.paths().size() < hierarchies_.size()) {
     BERTH_RETURN_IF_ERROR(state_.cgroup.Apply(resources_))
@@ -107,11 +136,20 @@ void Creation::OnScope(absl::Status status) {
   if (!status.ok()) Fail(std::move(status));
 }
 
-absl::Status Creation::JoinCgroup() {
+// Init moves itself where it can: only those who are not root of the host are moved by us.
+absl::Status Creation::EnterGroups() {
   using Placement = cgroup::Cgroup::Placement;
-  const bool is_there = unified_only_ && !may_go_without_cgroup_;
-  absl::Status status = state_.cgroup.AddProcess(
-      state_.init_pid, is_there ? Placement::kBesidesUnified : Placement::kEverywhere);
+  const bool moves_itself = JoinsByItself(state_);
+  if (moves_itself) {
+    BERTH_ASSIGN_OR_RETURN(join_files_, state_.cgroup.OpenJoinFiles());
+  }
+  if (IsInUnified() && (moves_itself || unified_only_)) return absl::OkStatus();
+  return state_.cgroup.AddProcess(state_.init_pid,
+                                  moves_itself ? Placement::kUnified : Placement::kEverywhere);
+}
+
+absl::Status Creation::JoinCgroup() {
+  absl::Status status = EnterGroups();
   if (status.ok() || !may_go_without_cgroup_ || !cgroups_path_.empty() || !IsDenied(status) ||
       !wants_no_limits_) {
     return status;
@@ -130,8 +168,8 @@ absl::Status Creation::PlaceInCgroup() {
         SetOomScore(state_.init_pid, *oom_score_, state_.oom_score_policy, state_.warnings));
   }
   BERTH_RETURN_IF_ERROR(JoinIntelRdt(state_));
-  placed_ = true;
-  SendPlacedWhenReady();
+  may_join_ = true;
+  SendJoinWhenReady();
   return absl::OkStatus();
 }
 

@@ -113,7 +113,8 @@ absl::Status ExecJob::Launch() {
   BERTH_RETURN_IF_ERROR(channel_.Open(
       loop_, std::move(sockets.first), [this](ReceivedReport& report) { OnReport(report); },
       [this] { OnChannelEnd(); }));
-  return is_shared || assistant_.valid() ? absl::OkStatus() : Place();
+  const bool has_no_pid = is_shared || assistant_.valid();
+  return has_no_pid && IsPlacedByPid() ? absl::OkStatus() : Place();
 }
 
 bool ExecJob::CloneShared() {
@@ -176,16 +177,27 @@ void ExecJob::OnBorn() {
   absl::Status status = AdoptChild();
   if (status.ok()) {
     LetGoOfStdio();
-    status = Place();
+    if (IsPlacedByPid()) status = Place();
   }
   if (!status.ok()) Fail(std::move(status));
 }
 
+// Else the child goes on as soon as it is born.
+bool ExecJob::IsPlacedByPid() const {
+  return oom_score_ || !JoinsByItself(state_) || !options_.cgroup_subpaths.empty();
+}
+
 absl::Status ExecJob::Place() {
   using Placement = cgroup::Cgroup::Placement;
-  absl::Status status = state_.cgroup.AddProcess(
-      process_.pid, is_in_cgroup_ ? Placement::kBesidesUnified : Placement::kEverywhere,
-      options_.cgroup_subpaths);
+  std::vector<UniqueFd> join_files;
+  absl::Status status;
+  if (JoinsByItself(state_) && options_.cgroup_subpaths.empty()) {
+    // It was born in the v2 group.
+    BERTH_ASSIGN_OR_RETURN(join_files, state_.cgroup.OpenJoinFiles());
+  } else {
+    status =
+        state_.cgroup.AddProcess(process_.pid, Placement::kEverywhere, options_.cgroup_subpaths);
+  }
   if (state_.authority != Authority::kHost && IsDenied(status)) {
     state_.warnings.push_back(
         absl::StrCat("the process is not in the container's cgroup: ", status.message()));
@@ -196,7 +208,8 @@ absl::Status ExecJob::Place() {
     BERTH_RETURN_IF_ERROR(
         SetOomScore(process_.pid, *oom_score_, state_.oom_score_policy, state_.warnings));
   }
-  channel_.Send(init::CommandKind::kPlaced).IgnoreError();  // a dead child shows as end of file
+  // A dead child shows as end of file.
+  channel_.Send(init::CommandKind::kJoin, join_files).IgnoreError();
   return absl::OkStatus();
 }
 

@@ -33,6 +33,7 @@ class ExecJob {
   void OnBorn();
   // It has its copies.
   void LetGoOfStdio();
+  bool IsPlacedByPid() const;
   absl::Status Place();
   void OnPid(ReceivedReport& received);
   void OnReport(ReceivedReport& received);

@@ -72,9 +72,27 @@ absl::Status ReportChannel::Open(Loop& loop, UniqueFd socket, OnReport on_report
   return absl::OkStatus();
 }
 
-absl::Status ReportChannel::Send(init::CommandKind kind) {
-  const init::Command command{kind};
-  if (::send(socket_.get(), &command, sizeof(command), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+absl::Status ReportChannel::Send(init::CommandKind kind, const std::vector<UniqueFd>& descriptors) {
+  init::Command command{kind};
+  struct iovec part = {&command, sizeof(command)};
+  alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * init::kMaxJoinFiles)] = {};
+  struct msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (!descriptors.empty()) {
+    const size_t size = sizeof(int) * descriptors.size();
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(size);
+    struct cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(size);
+    for (size_t i = 0; i < descriptors.size(); ++i) {
+      const int fd = descriptors[i].get();
+      ::memcpy(CMSG_DATA(header) + i * sizeof(int), &fd, sizeof(int));
+    }
+  }
+  if (::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
     return ErrnoStatus(errno, "talk to the container's init");
   }
   return absl::OkStatus();

@@ -38,7 +38,8 @@ class ReportChannel {
   ~ReportChannel() { Close(); }
   // `on_end` is called at the end of file. Either handler may destroy the channel.
   absl::Status Open(Loop& loop, UniqueFd socket, OnReport on_report, OnEnd on_end);
-  absl::Status Send(init::CommandKind kind);
+  // `descriptors`: kMaxJoinFiles at most; they may be closed afterwards.
+  absl::Status Send(init::CommandKind kind, const std::vector<UniqueFd>& descriptors = {});
   void Close();
   // The socket itself, after the watch has been given up.
   UniqueFd Release();

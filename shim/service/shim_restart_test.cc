@@ -1,4 +1,6 @@
 // Restart policies and health checks of the built berth-shim, with real containers.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -65,8 +67,11 @@ class ShimRestartTest : public ShimTest {
 
 TEST_F(ShimRestartTest, EachRestartIsAGenerationWithItsEventsInOrder) {
   // The same root filesystem: what the generations wrote adds up.
-  RunTask("echo x >> /tmp/count; [ $(wc -l < /tmp/count) -ge 3 ] && sleep 100; exit 7");
+  RunTask(
+      "until [ -e /tmp/go ]; do sleep 0.01; done; echo x >> /tmp/count; "
+      "[ $(wc -l < /tmp/count) -ge 3 ] && sleep 100; exit 7");
   ASSERT_TRUE(SetRestart(Policy::ALWAYS).ok());
+  ASSERT_EQ(::mkdir(absl::StrCat(bundle_, "/rootfs/tmp/go").c_str(), 0755), 0);
   ASSERT_TRUE(WaitForGeneration(3, Phase::RUNNING)) << ShimLog();
   ASSERT_TRUE(RunUntil([&] { return events_.size() >= 10; }));
   EXPECT_EQ(events_, (Names{"create", "start", "exit c 7", "delete", "create", "start", "exit c 7",

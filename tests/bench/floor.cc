@@ -61,21 +61,27 @@ int64_t NowNanos() {
   return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
 }
 
-// The mount points of the control group hierarchies, once each.
-std::vector<std::string> Hierarchies() {
-  std::vector<std::string> found;
+struct Hierarchy {
+  std::string mount_point;
+  bool unified = false;
+};
+
+// The control group hierarchies, once each.
+std::vector<Hierarchy> Hierarchies() {
+  std::vector<Hierarchy> found;
   std::ifstream mounts("/proc/self/mounts");
   std::string source, target, type, rest;
   while (mounts >> source >> target >> type && std::getline(mounts, rest)) {
-    if (type == "cgroup" || type == "cgroup2") found.push_back(target);
+    if (type == "cgroup" || type == "cgroup2") found.push_back({target, type == "cgroup2"});
   }
   return found;
 }
 
-pid_t Clone(uint64_t flags, int* pidfd) {
+// `group`: a version 2 group to be born in, or -1.
+pid_t Clone(uint64_t flags, int group) {
   clone_args arguments = {};
-  arguments.flags = flags | (pidfd != nullptr ? CLONE_PIDFD : 0);
-  arguments.pidfd = reinterpret_cast<uint64_t>(pidfd);
+  arguments.flags = flags | (group >= 0 ? CLONE_INTO_CGROUP : 0);
+  if (group >= 0) arguments.cgroup = static_cast<uint64_t>(group);
   arguments.exit_signal = SIGCHLD;
   return static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
 }
@@ -112,10 +118,18 @@ void MountInside() {
   }
 }
 
-[[noreturn]] void ChildMain(const std::string& root, const std::string& overlay, int go,
-                            const char* program, const char* argument) {
-  char byte = 0;
-  Must(::read(go, &byte, 1) == 1, "wait for the control groups");
+void Write(const std::string& path, const std::string& text) {
+  const int fd = OpenHere(path, O_WRONLY);
+  Must(fd >= 0, "open " + path);
+  Must(::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()), path);
+  ::close(fd);
+}
+
+[[noreturn]] void ChildMain(const std::string& root, const std::string& overlay,
+                            const std::vector<std::string>& groups, const char* program,
+                            const char* argument) {
+  // Whoever moves itself waits for no other.
+  for (const std::string& group : groups) Write(group + "/tasks", "0");
   Must(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make / private");
   Must(::mount("overlay", root.c_str(), "overlay", 0, overlay.c_str()) == 0, "mount the overlay");
   Must(::chdir(root.c_str()) == 0, "enter the root");
@@ -147,44 +161,40 @@ class Floor {
   pid_t Start(const char* program, const char* argument) {
     const std::string overlay = "lowerdir=" + directory_ + "/lower,upperdir=" + directory_ +
                                 "/upper,workdir=" + directory_ + "/work";
-    for (const std::string& hierarchy : hierarchies_) {
-      Must(::mkdir(Group(hierarchy).c_str(), 0755) == 0, "mkdir " + Group(hierarchy));
-      CopyCpuset(hierarchy);
+    int birthplace = -1;
+    std::vector<std::string> others;
+    for (const Hierarchy& hierarchy : hierarchies_) {
+      const std::string group = Group(hierarchy);
+      Must(::mkdir(group.c_str(), 0755) == 0, "mkdir " + group);
+      if (hierarchy.unified) {
+        birthplace = OpenHere(group, O_PATH | O_DIRECTORY);
+        Must(birthplace >= 0, "open " + group);
+      } else {
+        CopyCpuset(hierarchy);
+        others.push_back(group);
+      }
     }
-    int go[2];
-    Must(::pipe2(go, O_CLOEXEC) == 0, "pipe");  // tidy: allow(pipe) bare calls are the point
-    const pid_t child = Clone(kNamespaces, nullptr);
+    const pid_t child = Clone(kNamespaces, birthplace);
     Must(child >= 0, "clone3");
-    if (child == 0) ChildMain(directory_ + "/root", overlay, go[0], program, argument);
-    for (const std::string& hierarchy : hierarchies_) {
-      Write(Group(hierarchy) + "/cgroup.procs", std::to_string(child));
-    }
-    Must(::write(go[1], "", 1) == 1, "write to the child");
-    ::close(go[0]);
-    ::close(go[1]);
+    if (child == 0) ChildMain(directory_ + "/root", overlay, others, program, argument);
+    if (birthplace >= 0) ::close(birthplace);
     return child;
   }
 
   void RemoveGroups() {
-    for (const std::string& hierarchy : hierarchies_) {
+    for (const Hierarchy& hierarchy : hierarchies_) {
       Must(::rmdir(Group(hierarchy).c_str()) == 0, "rmdir " + Group(hierarchy));
     }
   }
 
  private:
-  static std::string Group(const std::string& hierarchy) {
-    return hierarchy + "/berth-floor-" + std::to_string(::getpid());
-  }
-  static void Write(const std::string& path, const std::string& text) {
-    const int fd = OpenHere(path, O_WRONLY);
-    Must(fd >= 0, "open " + path);
-    Must(::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()), path);
-    ::close(fd);
+  static std::string Group(const Hierarchy& hierarchy) {
+    return hierarchy.mount_point + "/berth-floor-" + std::to_string(::getpid());
   }
   // A new group of the cpuset controller takes no process before it has both.
-  static void CopyCpuset(const std::string& hierarchy) {
+  static void CopyCpuset(const Hierarchy& hierarchy) {
     for (const char* name : {"/cpuset.cpus", "/cpuset.mems"}) {
-      const int from = OpenHere(hierarchy + name, O_RDONLY);
+      const int from = OpenHere(hierarchy.mount_point + name, O_RDONLY);
       if (from < 0) return;
       char text[256];
       const ssize_t size = ::read(from, text, sizeof text);
@@ -195,7 +205,7 @@ class Floor {
   }
 
   const std::string directory_;
-  const std::vector<std::string> hierarchies_;
+  const std::vector<Hierarchy> hierarchies_;
 };
 
 int64_t LifeNanos(Floor& floor) {
@@ -210,7 +220,7 @@ int64_t ExecNanos(int container, int root) {
   const int64_t begin = NowNanos();
   // Children of this process are born in the container's pid namespace from here on.
   Must(::setns(container, CLONE_NEWPID) == 0, "setns pid");
-  const pid_t child = Clone(0, nullptr);
+  const pid_t child = Clone(0, -1);
   Must(child >= 0, "clone3");
   if (child == 0) {
     Must(::setns(container, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) == 0,
