@@ -13,6 +13,12 @@ Never link an _lite target and a _cc target into one program: they define the sa
 _PROTOC = "/usr/bin/protoc --proto_path=. --proto_path=/usr/include "
 _GENERATED_CODE_OPTIONS = ["-w"]
 
+# Under ThreadSanitizer messages keep the layout that Debian's library was built with.
+_LAYOUT = select({
+    "//tools/bazel:thread_sanitizer": ["//tests/sanitize:protobuf_layout"],
+    "//conditions:default": [],
+})
+
 def _generate(name, srcs, protos, root, flags, suffixes):
     """One genrule: protoc over srcs into root; returns nothing, declares <name> and its outputs."""
     outs = [root + "/" + native.package_name() + "/" + src[:-len(".proto")] + s for src in srcs for s in suffixes]
@@ -51,7 +57,7 @@ def berth_proto(name, srcs, deps = [], grpc = False, lite = False, full = True, 
             copts = _GENERATED_CODE_OPTIONS,
             includes = ["full"],
             visibility = visibility,
-            deps = [":" + d + "_cc" for d in deps] + ["@protobuf//:lib"],
+            deps = [":" + d + "_cc" for d in deps] + ["@protobuf//:lib"] + _LAYOUT,
         )
     if grpc:
         headers, sources = _generate(
@@ -80,7 +86,7 @@ def berth_proto(name, srcs, deps = [], grpc = False, lite = False, full = True, 
             copts = _GENERATED_CODE_OPTIONS,
             includes = ["lite"],
             visibility = visibility,
-            deps = [":" + d + "_lite" for d in deps] + [":google_lite", "@protobuf_lite//:lib"],
+            deps = [":" + d + "_lite" for d in deps] + [":google_lite", "@protobuf_lite//:lib"] + _LAYOUT,
         )
 
 def google_lite(name, protos):
@@ -101,5 +107,5 @@ def google_lite(name, protos):
         copts = _GENERATED_CODE_OPTIONS,
         includes = ["lite"],
         visibility = ["//visibility:public"],
-        deps = ["@protobuf_lite//:lib"],
+        deps = ["@protobuf_lite//:lib"] + _LAYOUT,
     )
