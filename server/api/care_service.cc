@@ -15,6 +15,7 @@
 #include "base/os/file_io.h"
 #include "base/status/status_macros.h"
 #include "server/content/content_store.h"
+#include "server/content/lost_bytes.h"
 #include "server/metadata/layer_check.h"
 #include "server/metadata/namespace_store.h"
 #include "server/metadata/record.h"
@@ -37,7 +38,9 @@ class Checking {
   absl::StatusOr<bool> Next(v1::CheckReport& report);
 
  private:
-  absl::Status CheckBlob(const std::string& digest, const std::string& ns, v1::CheckReport& report);
+  // False: it has been removed since it was listed.
+  absl::StatusOr<bool> CheckBlob(const std::string& digest, const std::string& ns,
+                                 v1::CheckReport& report);
   void CheckLayer(const metadata::LayerCheck::Layer& layer, v1::CheckReport& report);
 
   content::ContentStore& content_;
@@ -63,37 +66,37 @@ absl::Status Checking::Open(metadata::NamespaceStore& namespaces) {
 }
 
 absl::StatusOr<bool> Checking::Next(v1::CheckReport& report) {
-  if (!blobs_.empty()) {
+  while (!blobs_.empty()) {
     const auto blob = blobs_.extract(blobs_.begin());
-    BERTH_RETURN_IF_ERROR(CheckBlob(blob.key(), blob.mapped(), report));
-    return true;
+    BERTH_ASSIGN_OR_RETURN(const bool is_there, CheckBlob(blob.key(), blob.mapped(), report));
+    if (is_there) return true;
   }
   if (next_tree_ == trees_.size()) return false;
   CheckLayer(trees_[next_tree_++], report);
   return true;
 }
 
-absl::Status Checking::CheckBlob(const std::string& digest, const std::string& ns,
-                                 v1::CheckReport& report) {
+absl::StatusOr<bool> Checking::CheckBlob(const std::string& digest, const std::string& ns,
+                                         v1::CheckReport& report) {
   report.set_kind(v1::CheckReport::KIND_BLOB);
   report.set_name(digest);
   const auto blob = content_.OpenBlob({.ns = ns}, digest);
-  if (absl::IsNotFound(blob.status())) {
-    // Removed since it was listed, or its bytes were missing, and then its record has just gone.
+  if (content::IsLostBytes(blob.status())) {
     report.set_problem("its bytes are missing");
-    report.set_quarantined(true);
-    return absl::OkStatus();
+    report.set_quarantined(true);  // the record has just gone
+    return true;
   }
+  if (absl::IsNotFound(blob.status())) return false;
   BERTH_RETURN_IF_ERROR(blob.status());
   report.set_size_bytes(blob->size);
   BERTH_ASSIGN_OR_RETURN(const Digest recorded, Digest::Parse(digest));
   BERTH_ASSIGN_OR_RETURN(const Digest actual, HashFile(blob->fd, recorded.algorithm()));
-  if (actual == recorded) return absl::OkStatus();
+  if (actual == recorded) return true;
   report.set_problem(absl::StrCat("its bytes hash to ", actual.text()));
-  if (report_only_) return absl::OkStatus();
+  if (report_only_) return true;
   const absl::Status verified = content_.Verify({.ns = ns}, digest);
   report.set_quarantined(absl::IsDataLoss(verified));
-  return absl::OkStatus();
+  return true;
 }
 
 void Checking::CheckLayer(const metadata::LayerCheck::Layer& layer, v1::CheckReport& report) {

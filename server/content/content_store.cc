@@ -17,6 +17,7 @@
 #include "proto/containerd/events/content.pb.h"
 #include "server/content/blob_temporaries.h"
 #include "server/content/ingest_writer.h"
+#include "server/content/lost_bytes.h"
 #include "server/filter/filter.h"
 #include "server/metadata/gc_labels.h"
 #include "server/metadata/lease_table.h"
@@ -64,12 +65,6 @@ Change ChangeOf(const metadata::Labels& older, const metadata::Labels& newer) {
     if (found == newer.end() || found->second != value) return Change::kReleased;
   }
   return Change::kAdded;
-}
-
-absl::Status Gone(absl::string_view digest) {
-  return absl::NotFoundError(absl::StrCat("content digest ", digest,
-                                          ": not found: its bytes are missing from the disk; pull "
-                                          "or import the image again"));
 }
 
 }  // namespace
@@ -180,8 +175,14 @@ absl::StatusOr<BlobFile> ContentStore::OpenBlob(const Caller& caller,
   BERTH_RETURN_IF_ERROR(GetInfo(caller, digest_text));
   absl::StatusOr<BlobFile> blob = files_->OpenBlob(digest);
   if (!absl::IsNotFound(blob.status())) return blob;
+  // It may have been removed between the two looks, and even have come again: once more, while
+  // nobody brings or removes it.
+  MutexLock lock(&LockOf(digest));
+  BERTH_RETURN_IF_ERROR(GetInfo(caller, digest_text));
+  blob = files_->OpenBlob(digest);
+  if (!absl::IsNotFound(blob.status())) return blob;
   BERTH_RETURN_IF_ERROR(Forget(digest));
-  return Gone(digest_text);
+  return LostBytes(digest_text);
 }
 
 // The bytes are missing or wrong: without the records the next pull fetches them again.

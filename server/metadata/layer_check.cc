@@ -103,6 +103,17 @@ absl::StatusOr<snapshots::Usage> MeasureLayer(const std::string& snapshotter,
   return snapshots::MeasureTree(directory);
 }
 
+// It may have been removed since it was listed, and even unpacked again, into another directory.
+absl::StatusOr<bool> IsAsListed(sqlite::Connection& connection, const LayerCheck::Layer& layer) {
+  BERTH_ASSIGN_OR_RETURN(
+      sqlite::Statement row,
+      connection.Prepare("SELECT 1 FROM snapshots s JOIN layers l "
+                         "ON l.driver = s.snapshotter AND l.key = s.backend_key "
+                         "WHERE s.ns = ? AND s.snapshotter = ? AND s.key = ? AND l.directory = ?"));
+  row.Bind(layer.space.ns, layer.space.snapshotter, layer.name, layer.directory);
+  return row.Step();
+}
+
 }  // namespace
 
 absl::Status LayerCheck::Compare(const Layer& layer, snapshots::Usage& found) const {
@@ -122,16 +133,16 @@ absl::StatusOr<snapshots::Usage> LayerCheck::Verify(const Layer& layer, Damaged 
   snapshots::Usage found;
   const absl::Status problem = Compare(layer, found);
   if (problem.ok()) return found;
-  // It may have been removed since it was listed.
   bool still_there = false;
   BERTH_RETURN_IF_ERROR(database_.Read([&](sqlite::Connection& connection) -> absl::Status {
-    BERTH_ASSIGN_OR_RETURN(const auto record, FindSnapshot(connection, layer.space, layer.name));
-    still_there = record.has_value();
+    BERTH_ASSIGN_OR_RETURN(still_there, IsAsListed(connection, layer));
     return absl::OkStatus();
   }));
   if (!still_there) return found;
   if (damaged == Damaged::kQuarantine) {
-    BERTH_RETURN_IF_ERROR(Quarantine(layer)) << problem.message();
+    const absl::Status out = Quarantine(layer);
+    if (absl::IsNotFound(out)) return found;
+    BERTH_RETURN_IF_ERROR(out) << problem.message();
   }
   return problem;
 }
@@ -158,6 +169,8 @@ absl::Status LayerCheck::Quarantine(const Layer& layer) {
   const absl::Status erased = database_.Write(
       sqlite::WriteMode::kDurable, [&](sqlite::Connection& connection) -> absl::Status {
         std::vector<std::string> family;
+        BERTH_ASSIGN_OR_RETURN(const bool still_there, IsAsListed(connection, layer));
+        if (!still_there) return absl::NotFoundError("it has been removed");
         BERTH_RETURN_IF_ERROR(look(connection, family));
         for (const std::string& name : family) {
           BERTH_RETURN_IF_ERROR(EraseSnapshot(connection, layer.space, name));

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import unittest
 
 from harness import BIN, BUSYBOX, STOCK, BerthTest, shims, wait_for
@@ -53,6 +54,32 @@ class StoreCareTest(BerthTest):
         self.assertTrue(os.path.exists(blob))
         self.assertEqual(self.fsck().returncode, 0)
         self.works()
+
+    def test_what_is_removed_meanwhile_is_not_damaged(self):
+        # Images come and go beside a check that has enough to read for that.
+        archive, large = self.daemon.dir + "/again.tar", self.daemon.dir + "/large"
+        self.daemon.berth("image", "save", "-o", archive, BUSYBOX)
+        for number in range(6):
+            with open(large, "wb") as file:
+                file.write(os.urandom(16 << 20))
+            self.daemon.berth("content", "ingest", "-l", "containerd.io/gc.root=1", "large%d" % number, large)
+        over = threading.Event()
+
+        def load_and_remove():
+            while not over.is_set():
+                self.daemon.berth("image", "load", "-q", "-i", archive, check=False)
+                self.daemon.berth("rmi", "--sync", BUSYBOX, check=False)
+
+        beside = threading.Thread(target=load_and_remove)
+        beside.start()
+        try:
+            for _ in range(20):
+                result = self.fsck("--report-only", "-v")
+                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        finally:
+            over.set()
+            beside.join()
+            self.daemon.berth("image", "load", "-q", "-i", archive)
 
     def test_a_missing_blob_is_noticed(self):
         blob = max(self.blobs(), key=os.path.getsize)
