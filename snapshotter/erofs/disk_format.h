@@ -37,8 +37,11 @@ inline constexpr uint8_t kXattrAclDefault = 3;
 inline constexpr uint8_t kXattrTrusted = 4;
 inline constexpr uint8_t kXattrSecurity = 6;
 
+// Little-endian; behind the value's eight bytes come zeros.
 inline void Put(std::string& out, uint64_t value, size_t bytes) {
-  for (size_t i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i) & 0xff));
+  for (size_t i = 0; i < bytes; ++i) {
+    out.push_back(static_cast<char>(i < sizeof(value) ? value >> (8 * i) & 0xff : 0));
+  }
 }
 
 }  // namespace berth::erofs
