@@ -261,9 +261,20 @@ TEST_F(WorkerClientTest, AWorkerThatDiesFailsItsJobsAndTheNextStartsAnother) {
   const std::string blob = PutBlob(MakeTar({File("a")}));
   ASSERT_TRUE(Apply(ApplyTo(blob, Bind(directory_ / "root"))).ok());
   const std::string stuck = HashString("stuck").text();
-  ASSERT_EQ(::mkfifo(absl::StrCat(Store(), "/blobs/sha256/", stuck.substr(7)).c_str(), 0600), 0);
+  const std::string fifo = absl::StrCat(Store(), "/blobs/sha256/", stuck.substr(7));
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
   Waiter<v1::ApplyResponse> waiter;
   client_->Apply(ApplyTo(stuck, Bind(directory_ / "root")), waiter.Done());
+  // Once it works on it: a job that still waits when a worker dies goes to the next one.
+  UniqueFd writer;
+  for (int tries = 0; tries < 10'000 && !writer.valid(); ++tries) {
+    if (auto opened = OpenFile(fifo, O_WRONLY | O_NONBLOCK); opened.ok()) {
+      writer = *std::move(opened);
+    } else {
+      ::usleep(1000);
+    }
+  }
+  ASSERT_TRUE(writer.valid());
   const std::vector<pid_t> workers = Workers();
   ASSERT_EQ(workers.size(), 1u);
   ::kill(workers[0], SIGKILL);
