@@ -182,17 +182,15 @@ void ExecJob::OnBorn() {
   if (!status.ok()) Fail(std::move(status));
 }
 
-// Else the child goes on as soon as it is born.
-bool ExecJob::IsPlacedByPid() const {
-  return oom_score_ || !JoinsByItself(state_) || !options_.cgroup_subpaths.empty();
+bool ExecJob::MovesItself() const {
+  return JoinsByItself(state_) && options_.cgroup_subpaths.empty();
 }
 
 absl::Status ExecJob::Place() {
   using Placement = cgroup::Cgroup::Placement;
   std::vector<UniqueFd> join_files;
   absl::Status status;
-  if (JoinsByItself(state_) && options_.cgroup_subpaths.empty()) {
-    // It was born in the v2 group.
+  if (MovesItself()) {
     BERTH_ASSIGN_OR_RETURN(join_files, state_.cgroup.OpenJoinFiles());
   } else {
     status =

@@ -33,7 +33,10 @@ class ExecJob {
   void OnBorn();
   // It has its copies.
   void LetGoOfStdio();
-  bool IsPlacedByPid() const;
+  // Whether the child enters the groups without us: it is born in the v2 one.
+  bool MovesItself() const;
+  // Whether the child waits until we know its pid.
+  bool IsPlacedByPid() const { return oom_score_ || !MovesItself(); }
   absl::Status Place();
   void OnPid(ReceivedReport& received);
   void OnReport(ReceivedReport& received);
