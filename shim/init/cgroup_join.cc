@@ -23,7 +23,7 @@ absl::string_view GroupOf(int proc, int file, char* buffer, size_t size) {
 void JoinCgroup(Reporter& report, int proc) {
   report.Begin(Step::kJoinCgroup);
   int files[kMaxJoinFiles];
-  const int count = report.AwaitJoin(files);
+  const int count = report.Await(CommandKind::kJoin, files, kMaxJoinFiles);
   for (int i = 0; i < count; ++i) {
     if (::write(files[i], "0", 1) != 1) {
       const int error = errno;

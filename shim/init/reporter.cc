@@ -75,36 +75,29 @@ void Reporter::Send(ReportKind kind, const int* descriptors, int count, int32_t 
   step_ = Step::kNone;
 }
 
-void Reporter::Await(CommandKind kind) {
-  Command command;
-  ssize_t got;
-  do {
-    got = ::recv(control_, &command, sizeof(command), 0);
-  } while (got < 0 && errno == EINTR);
-  if (got != sizeof(command)) End();
-  if (command.kind != kind) FailVerbatim(EPROTO, "parent and child lost step");
-}
-
-int Reporter::AwaitJoin(int (&descriptors)[kMaxJoinFiles]) {
+int Reporter::Await(CommandKind kind, int* descriptors, int room) {
   Command command;
   struct iovec part = {&command, sizeof(command)};
-  alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(descriptors))];
+  alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxJoinFiles)];
   struct msghdr message = {};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
+  if (room > 0) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * static_cast<size_t>(room));
+  }
   ssize_t got;
   do {
     got = ::recvmsg(control_, &message, MSG_CMSG_CLOEXEC);
   } while (got < 0 && errno == EINTR);
   if (got != sizeof(command)) End();
-  if (command.kind != CommandKind::kJoin) FailVerbatim(EPROTO, "parent and child lost step");
+  if (command.kind != kind) FailVerbatim(EPROTO, "parent and child lost step");
   const struct cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header == nullptr) return 0;
-  const size_t size = std::min(header->cmsg_len - CMSG_LEN(0), sizeof(descriptors));
-  ::memcpy(descriptors, CMSG_DATA(header), size);
-  return static_cast<int>(size / sizeof(int));
+  const int count =
+      std::min(static_cast<int>((header->cmsg_len - CMSG_LEN(0)) / sizeof(int)), room);
+  ::memcpy(descriptors, CMSG_DATA(header), sizeof(int) * static_cast<size_t>(count));
+  return count;
 }
 
 void Reporter::Fail(int error_number, absl::string_view what, absl::string_view object) {

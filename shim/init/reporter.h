@@ -31,9 +31,9 @@ class Reporter {
   // Sends a report with descriptors (at most 4).
   void Send(ReportKind kind, const int* descriptors = nullptr, int count = 0, int32_t pid = 0);
   // Waits for `kind`. The parent's end ends the child, silently: nobody is there to hear.
-  void Await(CommandKind kind);
-  // The same for kJoin, which brings descriptors: how many, in `descriptors`.
-  int AwaitJoin(int (&descriptors)[kMaxJoinFiles]);
+  // How many descriptors came with it, in `descriptors`, which has room for `room`: kMaxJoinFiles
+  // at most.
+  int Await(CommandKind kind, int* descriptors = nullptr, int room = 0);
 
   int control() const { return control_; }
   void set_control(int control) { control_ = control; }
