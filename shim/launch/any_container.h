@@ -58,6 +58,8 @@ class AnyContainer {
   virtual absl::StatusOr<StatsAny> Stats() const = 0;
   virtual absl::StatusOr<std::vector<pid_t>> Pids() const = 0;
   virtual absl::Status WatchOom(absl::AnyInvocable<void()> on_oom) = 0;
+  // Whoever reaps init says that it has: what only a living container needs may go.
+  virtual void InitEnded() {}
   virtual void Cleanup(Done done) = 0;
   // For the program that this one becomes: puts what there is of the container into `state`, while
   // none of the verbs above runs. Errors: UNAVAILABLE while one does.

@@ -95,6 +95,7 @@ class Container::Impl {
   absl::Status Kill(int signal, KillScope scope);
   void Freeze(cgroup::FreezerState wanted, Done done);
   absl::Status WatchOom(absl::AnyInvocable<void()> on_oom);
+  void InitEnded();
   void Cleanup(Done done);
   absl::Status Save(handover::Packer& packer, berth::shim::v1::NativeContainer& state) const;
   absl::Status Resume(const berth::shim::v1::NativeContainer& state, handover::Unpacker& unpacker);
@@ -281,6 +282,13 @@ void Container::Impl::LookForKills(int looks_left) {
   });
 }
 
+void Container::Impl::InitEnded() {
+  if (creation_ || teardown_) return;  // they do it
+  absl::Status status = Teardown::StartToDrop(loop_, state_);
+  if (!status.ok())
+    state_.warnings.push_back(std::string(status.message()));  // Cleanup tries again
+}
+
 void Container::Impl::Cleanup(Done done) {
   if (teardown_) {
     return Soon(std::move(done), absl::FailedPreconditionError("cleanup is in progress"));
@@ -300,7 +308,9 @@ void Container::Impl::Cleanup(Done done) {
 
 absl::Status Container::Impl::Save(handover::Packer& packer,
                                    berth::shim::v1::NativeContainer& state) const {
-  if (creation_ || teardown_ || !execs_.empty() || starting_ || start_done_ || freeze_done_) {
+  const bool is_dropping = state_.rootfs_dropper != nullptr && state_.rootfs_dropper->running();
+  if (creation_ || teardown_ || is_dropping || !execs_.empty() || starting_ || start_done_ ||
+      freeze_done_) {
     return absl::UnavailableError("a container is being created, started, paused or deleted");
   }
   SaveState(state_, packer, state);
@@ -386,6 +396,7 @@ absl::StatusOr<std::vector<pid_t>> Container::Pids() const { return impl_->state
 absl::Status Container::WatchOom(absl::AnyInvocable<void()> on_oom) {
   return impl_->WatchOom(std::move(on_oom));
 }
+void Container::InitEnded() { impl_->InitEnded(); }
 void Container::Cleanup(Done done) { impl_->Cleanup(std::move(done)); }
 
 absl::Status Container::Save(handover::Packer& packer, berth::shim::v1::TaskState& state) const {

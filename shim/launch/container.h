@@ -177,6 +177,8 @@ class Container final : public AnyContainer {
   // Calls `on_oom` for each OOM kill in the container's cgroup from now on, until Cleanup.
   absl::Status WatchOom(absl::AnyInvocable<void()> on_oom) override;
 
+  void InitEnded() override;
+
   // Kills what is left, removes the cgroup, drops the rootfs in a short-lived child, runs poststop
   // hooks. Idempotent: a second call after an error resumes. Init should have been reaped (if it
   // has not, it is killed and left for the caller to reap).

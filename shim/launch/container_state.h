@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "base/os/unique_fd.h"
 #include "shim/cgroup/cgroup.h"
 #include "shim/launch/container.h"
+#include "shim/launch/rootfs_dropper.h"
 #include "shim/launch/seccomp_notify.h"
 #include "shim/spec/launch_plan.h"
 
@@ -37,7 +39,8 @@ struct ContainerState {
   UniqueFd console;
   UniqueFd rootfs;                 // keeps the root filesystem mounted beyond init's end
   bool rootfs_is_callers = false;  // bound from where it stays mounted: letting go of it is quick
-  UniqueFd seccomp;                // the compiled program, for execs
+  std::unique_ptr<RootfsDropper> rootfs_dropper;  // has taken `rootfs`
+  UniqueFd seccomp;                               // the compiled program, for execs
   SeccompAgent seccomp_agent;
   std::optional<spec::IntelRdt> intel_rdt;
   std::string keyring;  // empty: execs keep the caller's

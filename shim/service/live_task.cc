@@ -408,6 +408,7 @@ void LiveTask::OnExit(const std::string& exec_id, uint32_t status) {
   }
   if (ended.io != nullptr) ended.io->ProcessEnded();
   Announce(task_.Exited(exec_id, status, now));
+  if (exec_id.empty()) container_->InitEnded();
 }
 
 void LiveTask::Announce(const std::vector<task::Exit>& exits) {
