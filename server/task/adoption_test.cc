@@ -67,7 +67,7 @@ TEST_F(AdoptionTest, RunningTasksAreListedAndObeyTheNextDaemon) {
   ASSERT_TRUE(Kill("a", SIGKILL).ok());
   EXPECT_EQ(wait.Get()->exit_status(), 137u);
   EXPECT_EQ(Delete("a")->exit_status(), 137u);
-  EXPECT_FALSE(BundleExists("a"));
+  EXPECT_TRUE(WaitForRemoval("a"));
   EXPECT_THAT(Events(), IsEmpty());
 }
 

@@ -5,7 +5,7 @@
 namespace berth {
 
 absl::Status OperationQueue::Push(Operation operation) {
-  if (closed_) return absl::UnavailableError("the daemon is stopping");
+  if (!closed_.ok()) return closed_;
   if (waiting_.size() >= kMaxWaiting) {
     return absl::ResourceExhaustedError(
         absl::StrCat(kMaxWaiting, " calls wait for this container already; try again later"));
@@ -20,18 +20,16 @@ void OperationQueue::OnTurnPassed() {
   if (!waiting_.empty()) ScheduleNext();
 }
 
-void OperationQueue::Close() {
-  closed_ = true;
-  std::deque<Operation> dropped = std::move(waiting_);
-  waiting_.clear();
+void OperationQueue::Close(const absl::Status& reason) {
+  if (closed_.ok()) closed_ = reason;
+  for (Operation& operation : std::exchange(waiting_, {})) operation(closed_);
 }
 
 // From the loop, not at once: a long queue must not become a deep stack.
 void OperationQueue::ScheduleNext() {
   running_ = true;
-  if (closed_) return;
   loop_.Post([self = shared_from_this()] {
-    if (self->closed_) return;
+    if (!self->closed_.ok()) return;
     Operation operation = std::move(self->waiting_.front());
     self->waiting_.pop_front();
     operation(Turn(self));

@@ -1,7 +1,8 @@
 // The order of state-changing calls on one container: one runs, the others wait.
 //
 // Invariant: an operation starts only after the Turn of the one before it is gone, and never from
-// inside Push or a Turn's destructor. At most kMaxWaiting wait. Loop-only. Owned by a Task, and
+// inside Push or a Turn's destructor; each is called exactly once, with its turn or with why there
+// is none. At most kMaxWaiting wait. Loop-only. Owned by a Task, and
 // shared with the Turns that are out.
 #ifndef BERTH_SERVER_TASK_OPERATION_QUEUE_H_
 #define BERTH_SERVER_TASK_OPERATION_QUEUE_H_
@@ -13,6 +14,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/loop/loop.h"
 
 namespace berth {
@@ -43,13 +45,13 @@ class OperationQueue : public std::enable_shared_from_this<OperationQueue> {
     }
     std::shared_ptr<OperationQueue> queue_;
   };
-  using Operation = absl::AnyInvocable<void(Turn turn)>;
+  using Operation = absl::AnyInvocable<void(absl::StatusOr<Turn> turn)>;
 
   explicit OperationQueue(Loop& loop) : loop_(loop) {}
-  // Errors: RESOURCE_EXHAUSTED; the operation is then dropped unrun.
+  // Errors, the operation being dropped uncalled: RESOURCE_EXHAUSTED; the reason of a Close.
   absl::Status Push(Operation operation);
-  // Drops what waits and lets nothing run any more: the daemon stops.
-  void Close();
+  // Nothing gets a turn any more: what waits is told why.
+  void Close(const absl::Status& reason);
 
  private:
   void OnTurnPassed();
@@ -57,7 +59,7 @@ class OperationQueue : public std::enable_shared_from_this<OperationQueue> {
 
   Loop& loop_;
   bool running_ = false;
-  bool closed_ = false;
+  absl::Status closed_;  // OK: open
   std::deque<Operation> waiting_;
 };
 

@@ -138,7 +138,7 @@ void Task::Release(const absl::Status& reason) {
   on_gone_ = nullptr;
   process_.reset();
   log_pipe_.reset();
-  queue_->Close();
+  queue_->Close(reason);
   if (link_ != nullptr) link_->Close();
   waiters_.AnswerAll(reason);
   for (auto& callback : std::exchange(when_ended_, {})) callback(nullptr);

@@ -153,7 +153,9 @@ void TaskCreator::Create(const TaskKey& key, Request request, absl::Time deadlin
   tasks_.Insert(job->task);
   // The queue of a new task is empty: the turn comes at once, in the loop's next round.
   job->task->queue()
-      .Push([job](OperationQueue::Turn turn) { job->turn = std::move(turn); })
+      .Push([job](absl::StatusOr<OperationQueue::Turn> turn) {
+        if (turn.ok()) job->turn = *std::move(turn);
+      })
       .IgnoreError();
   const bool posted = executor_.Post([this, loop = &loop_, job]() mutable {
     job->clock.Ended("wait for a thread");

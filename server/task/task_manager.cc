@@ -115,11 +115,13 @@ void TaskManager::InTurn(TaskCall call, const std::string& container_id, TaskDon
   OnTask<Response>(std::move(call), container_id, std::move(done),
                    [deadline, function = std::move(function)](const TaskPtr& task,
                                                               TaskDone<Response> done) mutable {
+                     if (task->stage() == TaskStage::kDeleting) return done(task->CheckReady());
                      // Shared, so that it can still be answered if the queue is full.
                      auto answer = std::make_shared<TaskDone<Response>>(std::move(done));
                      const absl::Status queued = task->queue().Push(
-                         [task, deadline, answer,
-                          function = std::move(function)](OperationQueue::Turn turn) mutable {
+                         [task, deadline, answer, function = std::move(function)](
+                             absl::StatusOr<OperationQueue::Turn> turn) mutable {
+                           if (!turn.ok()) return (*answer)(turn.status());
                            if (absl::Now() >= deadline) {
                              return (*answer)(absl::DeadlineExceededError(absl::StrCat(
                                  "the call waited for other calls on task \"", task->key().id,
@@ -128,7 +130,7 @@ void TaskManager::InTurn(TaskCall call, const std::string& container_id, TaskDon
                            if (const absl::Status ready = task->CheckReady(); !ready.ok()) {
                              return (*answer)(ready);
                            }
-                           function(task, std::move(turn), std::move(*answer));
+                           function(task, *std::move(turn), std::move(*answer));
                          });
                      if (!queued.ok()) (*answer)(queued);
                    });
@@ -265,42 +267,50 @@ void TaskManager::Delete(TaskCall call, api::DeleteTaskRequest request,
             [this, task, turn = std::move(turn), clock = std::move(clock),
              done = std::move(done)](absl::StatusOr<shim_api::DeleteResponse> answer) mutable {
               clock.Ended("shim: Delete");
-              if (!answer.ok()) {
-                return OnDeleteAnswer(task, std::move(turn), answer.status(), std::move(done));
-              }
+              if (!answer.ok()) return OnDeleteFailed(task, answer.status(), std::move(done));
               api::DeleteResponse response;
               response.set_id(task->key().id);
               response.set_pid(answer->pid());
               response.set_exit_status(answer->exit_status());
               *response.mutable_exited_at() = answer->exited_at();
-              auto answered = [clock = std::move(clock), done = std::move(done)](
-                                  absl::StatusOr<api::DeleteResponse> response) mutable {
-                clock.Ended("end of the shim, removal of the bundle");
-                done(std::move(response));
-              };
-              OnDeleteAnswer(task, std::move(turn), std::move(response), std::move(answered));
+              OnDeleted(task, std::move(turn), std::move(clock), std::move(response),
+                        std::move(done));
             });
       });
 }
 
-void TaskManager::OnDeleteAnswer(const TaskPtr& task, OperationQueue::Turn turn,
-                                 absl::StatusOr<api::DeleteResponse> answer,
+void TaskManager::OnDeleted(const TaskPtr& task, OperationQueue::Turn turn, StepClock clock,
+                            api::DeleteResponse response, TaskDone<api::DeleteResponse> done) {
+  if (stopped_.load()) return done(StoppingError());
+  // Container, root and groups are gone. The end of our shim and its bundle are nobody's business:
+  // the task is in no list any more, and a Create of the same id waits for them. What another shim
+  // still has to do is not known, and its client waits.
+  auto removed = [clock = std::move(clock), turn = std::move(turn)]() mutable {
+    clock.Ended("end of the shim, removal of the bundle");
+  };
+  if (!task->foreign_binary().empty()) {
+    auto reply = [removed = std::move(removed), response = std::move(response),
+                  done = std::move(done)]() mutable {
+      removed();
+      done(std::move(response));
+    };
+    if (task->stage() != TaskStage::kReady) return supervisor_.WhenRemoved(task, std::move(reply));
+    return supervisor_.Finish(task, ShimSupervisor::Ending::kShutdown, std::move(reply));
+  }
+  if (task->stage() == TaskStage::kReady) {
+    supervisor_.Finish(task, ShimSupervisor::Ending::kShutdown, std::move(removed));
+  }
+  done(std::move(response));
+}
+
+void TaskManager::OnDeleteFailed(const TaskPtr& task, absl::Status error,
                                  TaskDone<api::DeleteResponse> done) {
   if (stopped_.load()) return done(StoppingError());
-  // The answer goes out when the id is free: a client that deletes and creates again must succeed.
-  if (answer.ok()) {
-    auto reply = [done = std::move(done), turn = std::move(turn),
-                  answer = std::move(answer)]() mutable { done(std::move(answer)); };
-    if (task->stage() == TaskStage::kReady) {
-      return supervisor_.Finish(task, ShimSupervisor::Ending::kShutdown, std::move(reply));
-    }
-    return supervisor_.WhenRemoved(task, std::move(reply));
-  }
   // An earlier Delete, whose client did not wait for its answer, has done the work: the shim is
   // about to end.
-  const bool deleted_before = absl::IsNotFound(answer.status()) && task->foreign_binary().empty() &&
+  const bool deleted_before = absl::IsNotFound(error) && task->foreign_binary().empty() &&
                               task->stage() == TaskStage::kReady;
-  if (!absl::IsUnavailable(answer.status()) && !deleted_before) return done(std::move(answer));
+  if (!absl::IsUnavailable(error) && !deleted_before) return done(std::move(error));
   // The shim was lost under the call, or is done. Its end is about to be noticed, and then is the
   // answer.
   auto waiting = std::make_shared<TaskDone<api::DeleteResponse>>(std::move(done));
@@ -315,7 +325,7 @@ void TaskManager::OnDeleteAnswer(const TaskPtr& task, OperationQueue::Turn turn,
     *response.mutable_exited_at() = ToTimestamp(end->init.at);
     done(std::move(response));
   });
-  loop_.After(kEndOfLostShim, [waiting, error = answer.status()] {
+  loop_.After(kEndOfLostShim, [waiting, error = std::move(error)] {
     if (auto done = std::exchange(*waiting, nullptr)) done(error);
   });
 }

@@ -152,8 +152,10 @@ class TaskManager {
   void CallStart(const TaskPtr& task, absl::Time deadline, const std::string& exec_id,
                  OperationQueue::Turn turn, StepClock clock,
                  TaskDone<containerd::services::tasks::v1::StartResponse> done);
-  void OnDeleteAnswer(const TaskPtr& task, OperationQueue::Turn turn,
-                      absl::StatusOr<containerd::services::tasks::v1::DeleteResponse> answer,
+  void OnDeleted(const TaskPtr& task, OperationQueue::Turn turn, StepClock clock,
+                 containerd::services::tasks::v1::DeleteResponse response,
+                 TaskDone<containerd::services::tasks::v1::DeleteResponse> done);
+  void OnDeleteFailed(const TaskPtr& task, absl::Status error,
                       TaskDone<containerd::services::tasks::v1::DeleteResponse> done);
 
   Loop& loop_;

@@ -49,12 +49,27 @@ TEST_F(TaskManagerTest, ATaskLivesFromCreateToDeleteAndLeavesNothing) {
   EXPECT_EQ(deleted->exit_status(), 143u);
   EXPECT_EQ(deleted->id(), "web");
   EXPECT_GT(deleted->exited_at().seconds(), 0);
-  EXPECT_FALSE(BundleExists("web"));
-  EXPECT_EQ(::access(launcher_->SocketPath({"default", "web"}).c_str(), F_OK), -1);
-  EXPECT_FALSE(IsAlive(shim));
   EXPECT_EQ(Get("web").status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(Delete("web").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Call(&TaskManager::List, api::ListTasksRequest())->tasks_size(), 0);
+  // What nobody sees any more goes after the answer.
+  EXPECT_TRUE(WaitForRemoval("web"));
+  EXPECT_EQ(::access(launcher_->SocketPath({"default", "web"}).c_str(), F_OK), -1);
+  EXPECT_FALSE(IsAlive(shim));
   EXPECT_TRUE(Events().empty());  // the shim itself reports what it does
+}
+
+TEST_F(TaskManagerTest, AnIdThatWasDeletedIsFreeAtOnce) {
+  AddContainer("web");
+  for (int life = 0; life < 20; ++life) {
+    ASSERT_EQ(Create("web"), absl::OkStatus()) << life;
+    ASSERT_EQ(Start("web"), absl::OkStatus());
+    auto wait = BeginWait("web");
+    ASSERT_TRUE(Kill("web", SIGKILL).ok());
+    ASSERT_EQ(wait.Get()->exit_status(), 137u);
+    ASSERT_TRUE(Delete("web").ok());
+  }
+  EXPECT_TRUE(WaitForRemoval("web"));
 }
 
 TEST_F(TaskManagerTest, TheBundleHasContainerdsShape) {

@@ -100,9 +100,9 @@ TEST(OperationQueueTest, OneOperationRunsAtATimeInOrder) {
   OperationQueue::Turn held;
   for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(queue
-                    ->Push([&, i](OperationQueue::Turn turn) {
+                    ->Push([&, i](absl::StatusOr<OperationQueue::Turn> turn) {
                       ran.push_back(i);
-                      held = std::move(turn);
+                      held = *std::move(turn);
                     })
                     .ok());
   }
@@ -113,19 +113,22 @@ TEST(OperationQueueTest, OneOperationRunsAtATimeInOrder) {
   EXPECT_THAT(ran, ElementsAre(0, 1));
 }
 
-TEST(OperationQueueTest, TheQueueIsBoundedAndClosable) {
+TEST(OperationQueueTest, TheQueueIsBoundedAndWhoeverWaitsIsToldThatItCloses) {
   auto loop = Loop::Create();
   ASSERT_TRUE(loop.ok());
   auto queue = std::make_shared<OperationQueue>(**loop);
-  bool ran = false;
+  std::vector<absl::StatusCode> told;
+  const auto operation = [&](const absl::StatusOr<OperationQueue::Turn>& turn) {
+    told.push_back(turn.status().code());
+  };
   for (size_t i = 0; i < OperationQueue::kMaxWaiting; ++i) {
-    ASSERT_TRUE(queue->Push([&](OperationQueue::Turn) { ran = true; }).ok());
+    ASSERT_TRUE(queue->Push(operation).ok());
   }
-  EXPECT_EQ(queue->Push([](OperationQueue::Turn) {}).code(), absl::StatusCode::kResourceExhausted);
-  queue->Close();
+  EXPECT_EQ(queue->Push(operation).code(), absl::StatusCode::kResourceExhausted);
+  queue->Close(absl::NotFoundError("removed"));
   ASSERT_TRUE((*loop)->RunOnce(absl::ZeroDuration()).ok());
-  EXPECT_FALSE(ran);
-  EXPECT_EQ(queue->Push([](OperationQueue::Turn) {}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(told, std::vector(OperationQueue::kMaxWaiting, absl::StatusCode::kNotFound));
+  EXPECT_EQ(queue->Push(operation).code(), absl::StatusCode::kNotFound);
 }
 
 class CommandRunnerTest : public testing::Test {
