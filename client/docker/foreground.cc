@@ -12,9 +12,11 @@
 namespace berth::client {
 namespace {
 
-// How long a server may be away before we give up, and how often we look.
+// How long a server may be away before we give up, and how often we look for a signal meanwhile and
+// for the server.
 constexpr absl::Duration kServerPatience = absl::Minutes(1);
-constexpr absl::Duration kServerPollInterval = absl::Milliseconds(200);
+constexpr absl::Duration kServerWait = absl::Milliseconds(200);
+constexpr absl::Duration kPause = absl::Milliseconds(20);
 
 engine::AttachRequest::Open OpenFor(const ForegroundOptions& options,
                                     const EngineSession& session) {
@@ -76,7 +78,8 @@ absl::StatusOr<int> Foreground::Reattach() {
   const absl::Time deadline = absl::Now() + kServerPatience;
   absl::Status last;
   while (absl::Now() < deadline) {
-    if (const int signal = session_->Pause(kServerPollInterval); signal != 0) return signal;
+    if (const int signal = session_->Pause(kPause); signal != 0) return signal;
+    client_.connection().AwaitServer(kServerWait);
     engine::AttachRequest::Open open = OpenFor(options_, *session_);
     open.set_resumes(true);
     absl::StatusOr<std::unique_ptr<EngineAttach>> attach = client_.Attach(open);

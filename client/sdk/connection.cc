@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "base/grpc/status_conversion.h"
 #include "base/os/fd_factories.h"
 #include "base/status/status_macros.h"
@@ -108,16 +109,19 @@ Stubs::Stubs(const std::shared_ptr<grpc::Channel>& channel)
       version(containerd::services::version::v1::Version::NewStub(channel)) {}
 
 struct Connection::Shared {
-  Shared(ServerAddress where, Way reached, const std::shared_ptr<grpc::Channel>& channel)
+  Shared(ServerAddress where, Way reached, std::shared_ptr<grpc::Channel> connected)
       : address(std::move(where)),
         text(address.ToString()),
         way(std::move(reached)),
+        channel(std::move(connected)),
         stubs(channel) {}
 
   const ServerAddress address;
   const std::string text;
   const Way way;
-  const Stubs stubs;  // goes before the tunnel that its channel uses
+  // Both go before the tunnel that the channel uses.
+  const std::shared_ptr<grpc::Channel> channel;
+  const Stubs stubs;
 };
 
 absl::StatusOr<Connection> Connection::Open(const ConnectionOptions& options) {
@@ -153,6 +157,10 @@ absl::Status Connection::RequireSameMachine(absl::string_view command) const {
       address(),
       " cannot open: use it on the server's machine with its unix socket, or `berth run`, `berth "
       "exec`, `berth attach` and `berth logs`, which work from afar"));
+}
+
+void Connection::AwaitServer(absl::Duration patience) const {
+  shared_->channel->WaitForConnected(absl::ToChronoTime(absl::Now() + patience));
 }
 
 Connection Connection::WithLease(std::string lease) const {

@@ -49,6 +49,10 @@ class Connection {
   // `command` needs that and what to do instead.
   absl::Status RequireSameMachine(absl::string_view command) const;
 
+  // After a call that was UNAVAILABLE: returns when the server is there again, or after `patience`.
+  // Calls that fail at once bring no connection about: gRPC looks at one only while somebody waits.
+  void AwaitServer(absl::Duration patience) const;
+
   Connection WithLease(std::string lease) const;
   Connection WithNamespace(std::string ns) const;
 

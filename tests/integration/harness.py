@@ -19,6 +19,7 @@ import images  # noqa: E402
 
 BIN = os.environ.get("BERTH_BIN", "/usr/local/bin")
 STOCK = os.environ.get("BERTH_TEST_DAEMON") == "containerd"
+SANITIZED = "ASAN_OPTIONS" in os.environ  # memory is then the sanitizer's too
 BUSYBOX = "docker.io/library/busybox:latest"
 
 
@@ -172,6 +173,22 @@ def shims(state):
         if cwd.startswith(state + "/"):
             found.append(int(path[6:]))
     return found
+
+
+def attached(state):
+    """How many clients hold the attach sockets of the shims under `state`: unix(7), /proc/net/unix."""
+    with open("/proc/net/unix") as file:
+        lines = [line.split() for line in file]
+    connected = {words[6] for words in lines if words[5] == "03" and words[-1].endswith("/attach")}
+    count = 0
+    for pid in shims(state):
+        for path in glob.glob("/proc/%d/fd/*" % pid):
+            try:
+                target = os.readlink(path)
+            except OSError:
+                continue
+            count += target.startswith("socket:[") and target[8:-1] in connected
+    return count
 
 
 def cgroups(namespace):

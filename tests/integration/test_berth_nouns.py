@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from harness import BIN, BUSYBOX, BerthTest, STOCK, wait_for
+from harness import BIN, BUSYBOX, BerthTest, STOCK, attached, wait_for
 import images
 
 
@@ -164,7 +164,7 @@ class BerthNounsTest(BerthTest):
         self.assertEqual(process.stdout.readline(), "up\n")
         self.daemon.signal(signal.SIGKILL)
         self.daemon.start()
-        time.sleep(2)  # berth looks for the server five times a second; nothing tells when it is back
+        wait_for(lambda: attached(self.daemon.state), 10, "berth's return")
         open(self.daemon.dir + "/go", "w").close()
         self.assertEqual(process.stdout.read(), "after\n")
         self.assertEqual(process.wait(30), 42)
