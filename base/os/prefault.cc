@@ -23,7 +23,7 @@ constexpr uintptr_t kPageMask = kPageBytes - 1;
 // execve(2) maps four times as much below the first frame.
 constexpr uintptr_t kUsualStack = 32 << 10;
 
-void Populate(uintptr_t begin, uintptr_t end, int advice) {
+void Advise(uintptr_t begin, uintptr_t end, int advice) {
   begin &= ~kPageMask;
   ::madvise(reinterpret_cast<void*>(begin), ((end + kPageMask) & ~kPageMask) - begin, advice);
 }
@@ -40,15 +40,14 @@ void PopulateTouched(uintptr_t begin, uintptr_t end) {
   for (uintptr_t i = 0; i <= count; ++i) {
     if (i < count && (is_there[i] & 1) != 0) continue;
     if (i > first) {
-      Populate(begin + first * kPageBytes, begin + i * kPageBytes, MADV_POPULATE_WRITE);
+      Advise(begin + first * kPageBytes, begin + i * kPageBytes, MADV_POPULATE_WRITE);
     }
     first = i + 1;
   }
 }
 
-}  // namespace
-
-void PrefaultProgram() {
+// Segments that are read from the program's file and never written, with `flags` (PF_X).
+void AdviseProgram(Elf64_Word flags, int advice) {
   const auto* segment = reinterpret_cast<const Elf64_Phdr*>(::getauxval(AT_PHDR));
   if (segment == nullptr) return;
   const size_t count = ::getauxval(AT_PHNUM);
@@ -61,16 +60,23 @@ void PrefaultProgram() {
   }
   for (size_t i = 0; i < count; ++i) {
     if (segment[i].p_type != PT_LOAD || (segment[i].p_flags & PF_W) != 0) continue;
+    if ((segment[i].p_flags & flags) != flags) continue;
     const uintptr_t begin = base + segment[i].p_vaddr;
-    Populate(begin, begin + segment[i].p_filesz, MADV_POPULATE_READ);
+    Advise(begin, begin + segment[i].p_filesz, advice);
   }
 }
 
+}  // namespace
+
+void DropProgram() { AdviseProgram(PF_X, MADV_DONTNEED); }
+
+void PrefaultProgram() { AdviseProgram(0, MADV_POPULATE_READ); }
+
 void PrefaultFreeHeapAndStack() {
   const auto heap_end = reinterpret_cast<uintptr_t>(::sbrk(0));
-  Populate(heap_end - ::mallinfo2().keepcost, heap_end, MADV_POPULATE_WRITE);
+  Advise(heap_end - ::mallinfo2().keepcost, heap_end, MADV_POPULATE_WRITE);
   const auto frame = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  Populate(frame - kUsualStack, frame, MADV_POPULATE_WRITE);
+  Advise(frame - kUsualStack, frame, MADV_POPULATE_WRITE);
 }
 
 void UnshareHeapAndStack() {

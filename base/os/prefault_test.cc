@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 
 namespace berth {
@@ -26,6 +27,20 @@ int TouchedPages(const char* memory) {
   int touched = 0;
   for (const unsigned char page : is_there) touched += page & 1;
   return touched;
+}
+
+// Of files, in pages: proc(5), statm.
+int64_t ResidentFilePages() {
+  int64_t size = 0, resident = 0, shared = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident >> shared;
+  return shared;
+}
+
+TEST(PrefaultTest, CodeThatIsDroppedComesBackWithItsUse) {
+  PrefaultProgram();
+  const int64_t before = ResidentFilePages();
+  DropProgram();
+  EXPECT_LT(ResidentFilePages(), before);
 }
 
 #if !defined(__SANITIZE_ADDRESS__)  // whose malloc has no heap of the kernel's kind

@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "base/log/logger.h"
 #include "base/os/lock_checks.h"
+#include "base/os/prefault.h"
 #include "base/status/errno_status.h"
 #include "base/status/status_macros.h"
 #include "server/main/command_line.h"
@@ -112,6 +113,7 @@ absl::Status Serve(const LoadedConfig& loaded, const Successor& successor) {
                        {"duration", absl::Now() - begin}});
   predecessor.TellReady();
   Notify(manager, "READY=1", log);
+  DropProgram();
   BERTH_ASSIGN_OR_RETURN(int signal, NextSignal(signals));
   while (signal == SIGUSR2) {
     absl::Status failure;
