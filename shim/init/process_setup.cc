@@ -379,8 +379,9 @@ void ProcessBuilder::BecomeUser() {
   report_.Begin(Step::kWorkingDirectory);
   EnterDirectory(/*may_retry=*/true);
   report_.Begin(Step::kCapabilities);
-  sets_ =
-      security::Attainable(process.capabilities, security::OwnPermitted(), security::OwnBounding());
+  const spec::CapabilitySets& wanted = process.capabilities;
+  sets_ = security::Attainable(wanted, security::OwnPermitted(),
+                               security::OwnBounding(wanted.bounding | wanted.inheritable));
   if (const int error = security::DropBounding(sets_.bounding); error != 0) {
     report_.Fail(error, "drop the bounding set");
   }

@@ -22,9 +22,10 @@ uint64_t OwnPermitted() {
   return Join(data[0].permitted, data[1].permitted);
 }
 
-uint64_t OwnBounding() {
+uint64_t OwnBounding(uint64_t asked) {
   uint64_t bounding = 0;
-  for (int i = 0; i <= kHighestPossible; ++i) {
+  for (int i = 0; i <= kHighestPossible && asked >> i != 0; ++i) {
+    if ((asked >> i & 1) == 0) continue;
     const int present = ::prctl(PR_CAPBSET_READ, i, 0, 0, 0);
     if (present < 0) break;  // beyond the kernel's last
     if (present == 1) bounding |= uint64_t{1} << i;

@@ -11,9 +11,10 @@
 
 namespace berth::security {
 
-// The calling process's own permitted and bounding sets.
+// The calling process's own permitted set.
 uint64_t OwnPermitted();
-uint64_t OwnBounding();
+// What of `asked` is in its bounding set: one system call for each, so ask for what matters only.
+uint64_t OwnBounding(uint64_t asked);
 
 // `wanted` without what `permitted` and `bounding` lack: what this process can give at all.
 spec::CapabilitySets Attainable(const spec::CapabilitySets& wanted, uint64_t permitted,
