@@ -5,7 +5,7 @@ import os
 import threading
 import time
 
-from harness import BerthTest
+from harness import BerthTest, SANITIZED
 from registries import Server
 import images
 
@@ -45,7 +45,8 @@ class LyingRegistryTest(BerthTest):
         self.assertEqual(result.returncode, 1, result.stdout)
         for word in words + [server.host]:
             self.assertIn(word, result.stderr)
-        self.assertLess(peak_kb, 60 << 10)
+        if not SANITIZED:
+            self.assertLess(peak_kb, 60 << 10)
         self.assertLess(ingest_bytes, 16 << 20)
         # Nothing has a name, and of the lie not a byte is kept.
         self.assertEqual(self.out("images", "ls", "-q"), "")
