@@ -33,6 +33,9 @@ namespace berth::io {
 namespace {
 
 constexpr size_t kMaxReportBytes = 4096;
+// Of a pipe to a plain file. Through the usual 64 KB, process and writer go in lockstep: 750 MB/s
+// instead of 1,500. Pages are taken from the system only for what waits.
+constexpr int kRawPipeBytes = 256 << 10;
 
 // Everything that is not the writer's: the container's pipes above all, whose end it would delay.
 void KeepOnly(std::initializer_list<int> kept) {
@@ -90,6 +93,10 @@ absl::Status LogProcess::Spawn(Options options) {
         ::fcntl(pipe.write.get(), F_SETPIPE_SZ, static_cast<int>(options.log.max_buffer_bytes)) <
             0) {
       return ErrnoStatus(errno, "fcntl(F_SETPIPE_SZ)", absl::StrCat(options.log.max_buffer_bytes));
+    }
+    if (options.log.mode == LogMode::kBlocking && options.log.format == LogFormat::kRaw) {
+      // Refused to users that have many pipes (pipe(7), pipe-user-pages-soft): then it stays small.
+      (void)::fcntl(pipe.write.get(), F_SETPIPE_SZ, kRawPipeBytes);
     }
     stream.path = path;
     stream.pipe = std::move(pipe.read);
