@@ -5,6 +5,7 @@ some='*StartsWithinOneMebibyte*:*ReportsAnOomKill*:*AllowsOnlyListedDevices*:*Li
 some=$some:'*ExecsIntoEveryNamespace*:*PausesResumes*:*UserNamespaceMaps*:*SharedRootKeeps*:*LivesOnAPureV2*:*OverlayOfManyLayers*'
 some=$some:'*SetsEveryV2Limit*:*AWritableV2Group*:*RulesHoldForEachListedArchitecture*:*RunsUnderEvery*:*TakenByTheKernel*:*Overwritten*'
 some=$some:'*RunsAllHooks*:*MovesIntoTheContainer*:*RecursiveAttributes*:*GoesThroughTheWholeLifecycle*:*IdMaps*'
+some=$some:'*AWaitInFlight*:*APausedContainerStays*:*ExecsThatRunAndThatEnded*:*EachRestartIsAGeneration*'
 [ "$1" = all ] && some='*'
 for program in *_test; do
   ./$program --gtest_filter="$some" >/tmp/$program.log 2>&1
