@@ -133,6 +133,16 @@ TEST_F(AdoptionTest, AShimThatDiedWhileNoDaemonRanIsReconciled) {
   EXPECT_EQ(Events().size(), 4u);
 }
 
+TEST_F(AdoptionTest, WhatAKilledDaemonHasToldIsNotToldAgain) {
+  RunContainer("web");
+  EndDaemon();
+  KillShim("web");
+  ASSERT_TRUE(OpenFile(absl::StrCat(BundleOf("web"), "/announced"), O_WRONLY | O_CREAT, 0600).ok());
+  StartDaemon();
+  ASSERT_TRUE(WaitForRemoval("web"));
+  EXPECT_THAT(Events(), IsEmpty());
+}
+
 TEST_F(AdoptionTest, ALostShimOfAnAdoptedTaskIsNoticed) {
   RunContainer("web");
   Restart();

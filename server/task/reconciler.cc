@@ -1,5 +1,6 @@
 #include "server/task/reconciler.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/os/fd_factories.h"
 #include "proto/containerd/events/task.pb.h"
 #include "proto/containerd/task/v2/task.pb.h"
 #include "server/task/time_proto.h"
@@ -18,6 +20,11 @@ namespace {
 
 // Docker's status for a container whose end nobody saw.
 constexpr uint32_t kUnknownStatus = 255;
+
+// Its presence in a bundle: a daemon has published the ends that the shim had not told. A daemon
+// that is killed before the bundle is gone leaves word by it, and its successor tells nothing
+// again.
+std::string MarkOfNews(const std::string& bundle) { return bundle + "/announced"; }
 
 ProcessExit FromRecord(const journal::ProcessRecord& record) {
   return {.exec_id = record.exec_id,
@@ -38,6 +45,7 @@ struct Reconciler::Job {
   std::optional<journal::State> journal;
   std::optional<ProcessExit> deleted;  // what the `delete` command reported
   bool delete_done = false;            // or not needed
+  bool told_before = false;            // by an earlier daemon
   bool announced = false;
   int failures = 0;
 };
@@ -62,6 +70,7 @@ void Reconciler::Clean(Bundle bundle, Callbacks callbacks) {
   job->callbacks = std::move(callbacks);
   executor_.PostContinuation([this, alive = alive_, loop = &loop_, job]() mutable {
     auto journal = journal::ReadJournal(job->bundle.path);
+    job->told_before = ::access(MarkOfNews(job->bundle.path).c_str(), F_OK) == 0;
     loop->Post([this, alive, job = std::move(job), journal = std::move(journal)]() mutable {
       if (*alive) OnJournal(job, std::move(journal));
     });
@@ -144,7 +153,11 @@ void Reconciler::Settle(const JobPtr& job) {
         end.execs.push_back(std::move(exit));
       }
     }
-    if (job->bundle.announcer == Bundle::Announcer::kUs) Announce(*job, end);
+    if (job->bundle.announcer == Bundle::Announcer::kUs && !job->told_before) {
+      Announce(*job, end);
+      // Where it cannot be made, a successor may tell it twice.
+      OpenFile(MarkOfNews(job->bundle.path), O_WRONLY | O_CREAT, 0600).status().IgnoreError();
+    }
     if (job->callbacks.on_end) job->callbacks.on_end(end);
   }
   job->delete_done ? RemoveBundle(job) : RunDelete(job);
