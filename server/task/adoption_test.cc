@@ -215,6 +215,8 @@ TEST_F(AdoptionTest, ADeleteThatWasCutShortIsFinished) {
     const pid_t shim = ShimPid("web");
     if (!shim_lives) KillShim("web");
     StartDaemon();
+    EXPECT_EQ(Get("web").status().code(), absl::StatusCode::kNotFound);
+    EXPECT_EQ(Call(&TaskManager::List, api::ListTasksRequest())->tasks_size(), 0);
     ASSERT_TRUE(WaitForRemoval("web"));
     EXPECT_EQ(::kill(shim, 0), -1);
   }

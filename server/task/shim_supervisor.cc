@@ -210,7 +210,9 @@ void ShimSupervisor::AdoptOne(const TaskKey& key, Found found) {
     return AdoptByConnection(task, socket_path);
   }
   if (!found.pidfd.ok()) {
-    task->set_stage(TaskStage::kLost);
+    // A delete may have been answered before the shim's end: then the task is gone for everybody.
+    const bool deleted = journal->init.stage == journal::Stage::kDeleted;
+    task->set_stage(deleted ? TaskStage::kDeleting : TaskStage::kLost);
     return Clean(task);
   }
   Task::Shim shim;
