@@ -20,8 +20,8 @@
 namespace berth::io {
 namespace {
 
-// What one read takes: more than a pipe holds by default, half of a plain file's. Pages that no read
-// fills are not there.
+// What one read takes: more than a pipe holds by default, half of a plain file's. Pages that no
+// read fills are not there.
 constexpr size_t kReadBytes = 128 << 10;
 // Formatted records that are written together.
 constexpr size_t kBatchBytes = 64 << 10;

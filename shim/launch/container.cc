@@ -284,9 +284,9 @@ void Container::Impl::LookForKills(int looks_left) {
 
 void Container::Impl::InitEnded() {
   if (creation_ || teardown_) return;  // they do it
-  absl::Status status = Teardown::StartToDrop(loop_, state_);
-  if (!status.ok())
-    state_.warnings.push_back(std::string(status.message()));  // Cleanup tries again
+  // After an error Cleanup tries again.
+  const absl::Status status = Teardown::StartToDrop(loop_, state_);
+  if (!status.ok()) state_.warnings.push_back(std::string(status.message()));
 }
 
 void Container::Impl::Cleanup(Done done) {
