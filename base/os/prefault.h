@@ -15,7 +15,7 @@
 namespace berth {
 
 // For a daemon that has started: no page of its code is mapped any more. The file keeps them, and
-// what service needs comes back at its next use, sixteen pages a fault (16 MB of berthd's resident
+// what service needs comes back at its next use, sixteen pages a fault (14 MB of berthd's resident
 // memory were code of its start). Breakpoints of a debugger go too. Thread-safe.
 void DropProgram();
 

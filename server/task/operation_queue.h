@@ -2,8 +2,8 @@
 //
 // Invariant: an operation starts only after the Turn of the one before it is gone, and never from
 // inside Push or a Turn's destructor; each is called exactly once, with its turn or with why there
-// is none. At most kMaxWaiting wait. Loop-only. Owned by a Task, and
-// shared with the Turns that are out.
+// is none. At most kMaxWaiting wait. Loop-only. Owned by a Task, and shared with the Turns that are
+// out.
 #ifndef BERTH_SERVER_TASK_OPERATION_QUEUE_H_
 #define BERTH_SERVER_TASK_OPERATION_QUEUE_H_
 

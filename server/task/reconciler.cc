@@ -70,7 +70,8 @@ void Reconciler::Clean(Bundle bundle, Callbacks callbacks) {
   job->callbacks = std::move(callbacks);
   executor_.PostContinuation([this, alive = alive_, loop = &loop_, job]() mutable {
     auto journal = journal::ReadJournal(job->bundle.path);
-    job->told_before = ::access(MarkOfNews(job->bundle.path).c_str(), F_OK) == 0;
+    job->told_before = job->bundle.announcer == Bundle::Announcer::kUs &&
+                       ::access(MarkOfNews(job->bundle.path).c_str(), F_OK) == 0;
     loop->Post([this, alive, job = std::move(job), journal = std::move(journal)]() mutable {
       if (*alive) OnJournal(job, std::move(journal));
     });
